@@ -1,0 +1,75 @@
+"""Checks of arguments shared by all modules: each raises ``ValueError`` saying what was expected and what came.
+
+A diagnostic that broadcasts a wrong shape into a number is worse than one that stops, so every public function
+passes its arrays through here before it computes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def array(name: str, value, *, ndim: int | tuple[int, ...] | None = None, dtype=np.float64) -> np.ndarray:
+    """Return ``value`` (array-like or torch tensor) as a finite, non-empty numpy array of ``dtype``.
+
+    ``ndim`` lists the numbers of dimensions that are allowed. Raises ValueError for anything else.
+    """
+    if hasattr(value, "detach"):  # a torch tensor, on any device
+        value = value.detach().cpu().numpy()
+    try:
+        result = np.asarray(value)
+        if np.iscomplexobj(result) and not np.issubdtype(dtype, np.complexfloating):
+            raise ValueError(f"{name} must be real; got dtype {result.dtype}")
+        result = result.astype(dtype, copy=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must be an array of numbers; got {type(value).__name__}: {error}") from None
+    if ndim is not None:
+        allowed = (ndim,) if isinstance(ndim, int) else tuple(ndim)
+        if result.ndim not in allowed:
+            wanted = " or ".join(str(n) for n in allowed)
+            raise ValueError(f"{name} must have {wanted} dimension(s); got shape {result.shape}")
+    if result.size == 0:
+        raise ValueError(f"{name} must not be empty; got shape {result.shape}")
+    if not np.isfinite(result).all():
+        raise ValueError(f"{name} must be finite; {int((~np.isfinite(result)).sum())} of {result.size} values are NaN or inf")
+    return result
+
+
+def points(name: str, x) -> np.ndarray:
+    """Return ``x`` as an (n, d) float64 array of points; a vector of n numbers counts as n points in one dimension."""
+    result = array(name, x, ndim=(1, 2))
+    return result[:, None] if result.ndim == 1 else result
+
+
+def same_length(name_a: str, a: np.ndarray, name_b: str, b: np.ndarray, axis_a: int = 0, axis_b: int = 0) -> None:
+    """Raise ValueError unless ``a`` and ``b`` hold the same number of samples along the given axes."""
+    if a.shape[axis_a] != b.shape[axis_b]:
+        raise ValueError(
+            f"{name_a} and {name_b} must hold the same number of samples; got {a.shape[axis_a]} "
+            f"(shape {a.shape}) and {b.shape[axis_b]} (shape {b.shape})"
+        )
+
+
+def positive(name: str, value, *, zero_allowed: bool = False) -> float:
+    """Return ``value`` as a float; raise ValueError unless it is a finite number > 0 (or >= 0)."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must be a number; got {value!r}") from None
+    if not np.isfinite(number) or number < 0 or (number == 0 and not zero_allowed):
+        raise ValueError(f"{name} must be a finite number {'>=' if zero_allowed else '>'} 0; got {value!r}")
+    return number
+
+
+def count(name: str, value, *, minimum: int = 1) -> int:
+    """Return ``value`` as an int; raise ValueError unless it is a whole number >= ``minimum``."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < minimum:
+        raise ValueError(f"{name} must be a whole number >= {minimum}; got {value!r}")
+    return int(value)
+
+
+def choice(name: str, value, allowed) -> str:
+    """Return ``value``; raise ValueError unless it is one of ``allowed``, naming them."""
+    if value not in tuple(allowed):
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}; got {value!r}")
+    return value
