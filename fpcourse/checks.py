@@ -31,7 +31,8 @@ def array(name: str, value, *, ndim: int | tuple[int, ...] | None = None, dtype=
     if result.size == 0:
         raise ValueError(f"{name} must not be empty; got shape {result.shape}")
     if not np.isfinite(result).all():
-        raise ValueError(f"{name} must be finite; {int((~np.isfinite(result)).sum())} of {result.size} values are NaN or inf")
+        bad = int((~np.isfinite(result)).sum())
+        raise ValueError(f"{name} must be finite; {bad} of {result.size} values are NaN or inf")
     return result
 
 

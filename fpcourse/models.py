@@ -1,0 +1,196 @@
+"""The networks of the course, with every scale of the initialization in sight."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from fpcourse import checks
+
+Activation = str | Callable[[Tensor], Tensor]
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": torch.relu,
+    "leaky_relu": nn.functional.leaky_relu,
+    "tanh": torch.tanh,
+    "sine": torch.sin,
+    "linear": lambda x: x,
+}
+
+
+def _activation(activation: Activation) -> Callable[[Tensor], Tensor]:
+    """A name from ``ACTIVATIONS``, or any elementwise function of a tensor (chapter 3 uses ``x tanh x``)."""
+    return activation if callable(activation) else ACTIVATIONS[checks.choice("activation", activation, ACTIVATIONS)]
+
+
+class MLP(nn.Module):
+    """Fully connected network, x (n, d) -> (n, c), linear in its last layer.
+
+    widths      [d, hidden..., c]
+    activation  a name from ``ACTIVATIONS`` or an elementwise function
+    std         None: PyTorch's default, uniform in +-1/sqrt(fan-in). A number, or one per layer: weights and biases
+                are drawn from N(0, std^2), as in Zhang et al. (MSML 2020).
+    """
+
+    def __init__(
+        self, widths: Sequence[int], *, activation: Activation = "tanh", std: float | Sequence[float] | None = None
+    ) -> None:
+        super().__init__()
+        widths = [checks.count("each of widths", width) for width in widths]
+        if len(widths) < 2:
+            raise ValueError(f"widths must hold at least inputs and outputs; got {widths}")
+        self.activation = _activation(activation)
+        self.layers = nn.ModuleList(nn.Linear(m, n) for m, n in itertools.pairwise(widths))
+        if std is not None:
+            stds = [std] * len(self.layers) if isinstance(std, (int, float)) else list(std)
+            if len(stds) != len(self.layers):
+                raise ValueError(f"std must hold one number per layer ({len(self.layers)}); got {len(stds)}")
+            for layer, layer_std in zip(self.layers, stds, strict=True):
+                layer_std = checks.positive("std", layer_std, zero_allowed=True)
+                nn.init.normal_(layer.weight, 0.0, layer_std)
+                nn.init.normal_(layer.bias, 0.0, layer_std)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.flatten(1)
+        for layer in self.layers[:-1]:
+            x = self.activation(layer(x))
+        return self.layers[-1](x)
+
+
+class TwoLayer(nn.Module):
+    """Two-layer network h(x) = scale * sum_j a_j sigma(w_j.x + b_j), x (n, d) -> (n, c).
+
+    bias        "additive": b_j;  "shift": b_j = |w_j| l_j, so that in one dimension, w > 0, the kink of
+                ReLU(w (x + l)) sits at -l whatever w does (Luo et al. 2022);  None: no bias
+    scale       the factor in front; 1/sqrt(width) gives the tangent-kernel scaling (Jacot et al. 2018)
+    w_std, b_std, a_std   w ~ N(0, w_std^2), b (or l) ~ N(0, b_std^2), a ~ N(0, a_std^2)
+    signs       a_j = +-a_std with random signs instead (Du et al. 2019; Basri et al. 2019)
+
+    Parameters: ``w`` (m, d), ``b`` (m,) or None, ``a`` (c, m).
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        width: int,
+        outputs: int = 1,
+        *,
+        activation: Activation = "relu",
+        bias: str | None = "additive",
+        scale: float = 1.0,
+        w_std: float = 1.0,
+        b_std: float = 0.0,
+        a_std: float = 1.0,
+        signs: bool = False,
+    ) -> None:
+        super().__init__()
+        inputs, width, outputs = (
+            checks.count(name, value) for name, value in (("inputs", inputs), ("width", width), ("outputs", outputs))
+        )
+        self.activation = _activation(activation)
+        self.bias = checks.choice("bias", bias, ("additive", "shift", None))
+        self.scale = checks.positive("scale", scale)
+        w_std, b_std, a_std = (
+            checks.positive(name, value, zero_allowed=True)
+            for name, value in (("w_std", w_std), ("b_std", b_std), ("a_std", a_std))
+        )
+        self.w = nn.Parameter(w_std * torch.randn(width, inputs))
+        self.b = None if bias is None else nn.Parameter(b_std * torch.randn(width))
+        draw = torch.randn(outputs, width)
+        self.a = nn.Parameter(a_std * (draw.sign() if signs else draw))
+
+    def preactivation(self, x: Tensor) -> Tensor:
+        """w_j.x + b_j (or + |w_j| l_j) at every point: (n, m)."""
+        if self.bias is None:
+            return x @ self.w.T
+        offset = self.b if self.bias == "additive" else self.w.norm(dim=1) * self.b
+        return torch.addmm(offset, x, self.w.T)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.scale * self.activation(self.preactivation(x)) @ self.a.T
+
+
+class Ensemble(nn.Module):
+    """``members`` independent MLPs trained side by side: x (n, d) -> (n, members * c), members as channels.
+
+    One batched matrix product per layer (``baddbmm``): ten small networks cost about two. Each member is initialised
+    as ``MLP(widths)`` is, and :func:`fpcourse.training.train` gives each the gradient it would get alone.
+    """
+
+    def __init__(self, widths: Sequence[int], members: int, *, activation: Activation = "tanh") -> None:
+        super().__init__()
+        self.members = checks.count("members", members)
+        nets = [MLP(widths, activation=activation) for _ in range(self.members)]
+        self.activation = nets[0].activation
+        layers = list(zip(*(net.layers for net in nets), strict=True))
+        self.weights = nn.ParameterList(torch.stack([layer.weight.detach().T for layer in same]) for same in layers)
+        self.biases = nn.ParameterList(torch.stack([layer.bias.detach()[None] for layer in same]) for same in layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = x.flatten(1).expand(self.members, -1, -1)
+        for i, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            h = torch.baddbmm(bias, h, weight)
+            if i < len(self.weights) - 1:
+                h = self.activation(h)
+        return h.permute(1, 0, 2).flatten(1)  # (n, members, c) -> (n, members * c)
+
+
+def _conv(channels_in: int, channels_out: int) -> nn.Conv2d:
+    return nn.Conv2d(channels_in, channels_out, 3, padding=1)
+
+
+class ConvNet(nn.Sequential):
+    """Small convolutional network for (n, 3, 32, 32) images -> (n, classes): two conv-pool stages, two dense layers."""
+
+    def __init__(self, classes: int = 10, *, channels: int = 16) -> None:
+        channels, classes = checks.count("channels", channels), checks.count("classes", classes)
+        super().__init__(
+            _conv(3, channels), nn.ReLU(), nn.MaxPool2d(2),
+            _conv(channels, 2 * channels), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Flatten(), nn.Linear(2 * channels * 64, 128), nn.ReLU(), nn.Linear(128, classes),
+        )  # fmt: skip
+
+
+class SmallVGG(nn.Sequential):
+    """VGG in miniature for (n, 3, 32, 32) -> (n, classes): pairs of 3x3 convolutions, then pooling, three times.
+
+    The shape of Simonyan and Zisserman (2015) at a sixteenth of its width; He initialization, without which six
+    ReLU layers start too close to zero to train in a minute.
+    """
+
+    def __init__(self, classes: int = 10, *, channels: int = 16) -> None:
+        c, classes = checks.count("channels", channels), checks.count("classes", classes)
+        stages: list[nn.Module] = []
+        for c_in, c_out in ((3, c), (c, 2 * c), (2 * c, 4 * c)):
+            stages += [_conv(c_in, c_out), nn.ReLU(), _conv(c_out, c_out), nn.ReLU(), nn.MaxPool2d(2)]
+        super().__init__(*stages, nn.Flatten(), nn.Linear(4 * c * 16, 128), nn.ReLU(), nn.Linear(128, classes))
+        for layer in self:
+            if isinstance(layer, (nn.Conv2d, nn.Linear)):
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                nn.init.zeros_(layer.bias)
+
+
+class Antisymmetric(nn.Module):
+    """The module :func:`antisymmetric` returns."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.plus, self.minus = copy.deepcopy(model), copy.deepcopy(model)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (self.plus(x) - self.minus(x)) / math.sqrt(2.0)
+
+
+def antisymmetric(model: nn.Module) -> Antisymmetric:
+    """Return h_ASI = (h(theta) - h(theta')) / sqrt 2 with theta'(0) = theta(0), both halves trained.
+
+    Zero at the start, and with the tangent kernel of ``model`` (Zhang et al., MSML 2020). ``model`` is copied, not
+    changed. Raises ValueError for anything but a torch module.
+    """
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"antisymmetric needs a torch module; got {type(model).__name__}")
+    return Antisymmetric(model)

@@ -1,0 +1,50 @@
+"""Seed, scale and device of a run, read from the environment so that one notebook serves laptop, cluster and CI.
+
+``FPCOURSE_SEED``   a whole number; the book runs at 0, the tests at 1, a reader at any.
+``FPCOURSE_SCALE``  ``laptop`` (default: a minute on two cores) or ``paper`` (the published setting, for a GPU).
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from typing import TypeVar
+
+import numpy as np
+
+from fpcourse import checks
+
+T = TypeVar("T")
+
+
+def seed(default: int = 0) -> int:
+    """Return the seed of this run and seed ``random``, ``numpy`` and ``torch`` with it.
+
+    Reads ``FPCOURSE_SEED``, else takes ``default``. Raises ValueError unless it is a whole number in 0..2**32-1.
+    """
+    import torch
+
+    text = os.environ.get("FPCOURSE_SEED", str(default))
+    try:
+        value = int(text)
+    except ValueError:
+        raise ValueError(f"FPCOURSE_SEED must be a whole number; got {text!r}") from None
+    if not 0 <= value < 2**32:
+        raise ValueError(f"the seed must lie in 0..2**32-1; got {value}")
+    random.seed(value)
+    np.random.seed(value)
+    torch.manual_seed(value)
+    return value
+
+
+def choose(laptop: T, paper: T) -> T:
+    """Return ``laptop`` or ``paper`` as ``FPCOURSE_SCALE`` says. Raises ValueError for any other scale."""
+    scale = checks.choice("FPCOURSE_SCALE", os.environ.get("FPCOURSE_SCALE", "laptop"), ("laptop", "paper"))
+    return laptop if scale == "laptop" else paper
+
+
+def device():
+    """Return the ``torch.device`` to train on: a CUDA GPU where there is one, else the CPU."""
+    import torch
+
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
