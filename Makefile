@@ -1,0 +1,40 @@
+# make book, make test, make lab, make clean, make fork URL=...; README.md spells each out for people without make.
+VENV = .venv
+BIN = $(VENV)/bin
+PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11 python; do \
+	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$python && break; done)
+REPOSITORY := $(shell sed -n 's/^Repository = "\(.*\)"/\1/p' pyproject.toml)
+
+# One thread for each of the two processes; the book runs at seed 0, so the tests see another.
+TEST_ENVIRONMENT = FPCOURSE_SEED=1 TQDM_DISABLE=1 OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
+
+.PHONY: book test lab clean fork
+
+book: $(VENV)/installed
+	$(BIN)/jupyter-book build . -W -n --keep-going
+
+test: book
+	$(TEST_ENVIRONMENT) $(BIN)/python -m pytest tests chapters --nbval-lax --nbval-current-env \
+		--nbval-cell-timeout=300 --ignore-glob='*/homework.ipynb' -n 2 --dist loadfile
+
+lab: $(VENV)/installed
+	$(BIN)/jupyter lab
+
+clean:
+	rm -rf _build $(VENV) .pytest_cache .ruff_cache .hypothesis
+
+# A teacher's fork: the address stands in pyproject.toml, and this changes it there and wherever it is repeated.
+GITHUB = https://github.com/
+COLAB = https://colab.research.google.com/github/
+fork:
+	@test -n "$(URL)" || { echo "usage: make fork URL=https://github.com/you/fpcourse" >&2; exit 2; }
+	git grep -lzF '$(REPOSITORY)' | xargs -0 perl -pi -e 's{\Q$(REPOSITORY)\E}{$(URL)}g; \
+		s{\Q$(REPOSITORY:$(GITHUB)%=$(COLAB)%)\E}{$(URL:$(GITHUB)%=$(COLAB)%)}g'
+
+$(VENV)/installed: requirements.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo "this takes Python 3.11, 3.12 or 3.13" >&2; exit 1; }
+	rm -rf $(VENV)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
