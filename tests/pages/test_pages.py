@@ -1,0 +1,221 @@
+"""The built book as a reader meets it: every page of the table of contents, in a browser, with no network.
+
+`make book` builds it first. Takes Debian's chromium; without one these tests are skipped, except where CI is set.
+"""
+
+import functools
+import http.server
+import os
+import shutil
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+from urllib.parse import unquote, urlsplit
+
+import nbformat
+import pytest
+from bs4 import BeautifulSoup
+from sphinx_external_toc.parsing import parse_toc_yaml
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+BOOK = REPOSITORY / "_build" / "html"
+PAGES = [str(page) for page in parse_toc_yaml(REPOSITORY / "_toc.yml")]
+NOTEBOOKS = [page for page in PAGES if (REPOSITORY / f"{page}.ipynb").exists()]
+PHONE, DESKTOP = {"width": 390, "height": 844}, {"width": 1300, "height": 900}
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+         "--disable-component-update", "--disable-sync"]  # fmt: skip
+
+
+def unavailable(reason: str):
+    """Skip on a reader's laptop, fail where the tests are meant to be complete."""
+    (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
+
+
+@pytest.fixture(scope="module")
+def address():
+    """Serve the book on this machine."""
+    if not (BOOK / "index.html").exists():
+        unavailable("the book is not built: make book")
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=BOOK))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        unavailable("there is no chromium: apt-get install chromium")
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as running:
+        browser = running.chromium.launch(executable_path=chromium, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+def opened(browser, address: str, name: str):
+    """Open a page and note what it asks for and what goes wrong."""
+    page = browser.new_context(viewport=DESKTOP, color_scheme="light").new_page()
+    seen = SimpleNamespace(page=page, name=name, requests=[], errors=[])
+    page.on("request", lambda request: seen.requests.append(request.url))
+    page.on("pageerror", lambda error: seen.errors.append(str(error)))
+    page.on("console", lambda line: seen.errors.append(line.text) if line.type in ("error", "warning") else None)
+    page.on("response", lambda got: seen.errors.append(f"{got.status} {got.url}") if got.status >= 400 else None)
+    page.goto(f"{address}{name}.html", wait_until="load")
+    page.evaluate("window.MathJax?.startup?.promise")
+    return seen
+
+
+@pytest.fixture(scope="module", params=PAGES)
+def visit(request, browser, address):
+    seen = opened(browser, address, request.param)
+    for figure in seen.page.query_selector_all("figure.fpc-scrub"):
+        figure.scroll_into_view_if_needed()
+    if seen.page.query_selector("figure.fpc-scrub"):
+        seen.page.wait_for_function("!document.querySelector('figure.fpc-scrub:not(.fpc-ready)')")
+    yield seen
+    seen.page.context.close()
+
+
+@functools.cache
+def parsed(path: Path) -> BeautifulSoup:
+    return BeautifulSoup(path.read_text("utf-8"), "html.parser")
+
+
+def test_asks_no_other_host_and_raises_no_error(visit, address):
+    elsewhere = [url for url in visit.requests if not url.startswith((address, "data:", "blob:"))]
+    assert not elsewhere
+    assert not visit.errors
+
+
+def test_loads_plotly_only_for_a_scrubber(visit):
+    loaded = any("plotly.min.js" in url for url in visit.requests)
+    assert loaded == bool(visit.page.query_selector("figure.fpc-scrub"))
+
+
+def test_equations_are_rendered(visit):
+    raw = visit.page.evaluate(
+        """[...document.querySelectorAll("span.math, div.math")].filter(e => !e.querySelector("mjx-container"))
+        .map(e => e.textContent)"""
+    )
+    wrong = visit.page.evaluate("[...document.querySelectorAll('mjx-merror')].map(e => e.textContent)")
+    assert not raw
+    assert not wrong
+    # dollars left in the text are mathematics that was not recognised
+    text = visit.page.evaluate("[...document.querySelectorAll('.bd-article p')].map(p => p.innerText).join(' ')")
+    assert "$" not in text
+
+
+def test_links_lead_somewhere(visit, address):
+    links = visit.page.evaluate("[...document.querySelectorAll('a[href]')].map(a => a.href)")
+    broken = []
+    for link in {link for link in links if link.startswith(address)}:
+        parts = urlsplit(link)
+        target = BOOK / (unquote(parts.path).lstrip("/") or "index.html")
+        if not target.is_file() or (
+            target.suffix == ".html" and parts.fragment and not parsed(target).find(id=unquote(parts.fragment))
+        ):
+            broken.append(link)
+    assert not broken
+
+
+def test_images_have_alternative_text(visit):
+    bare = visit.page.evaluate(
+        """[...document.querySelectorAll("main img")]
+        .filter(i => !i.alt || i.alt.includes("_images/")).map(i => i.outerHTML.slice(0, 200))"""
+    )
+    assert not bare
+
+
+def test_fits_a_phone(visit):
+    visit.page.set_viewport_size(PHONE)
+    visit.page.wait_for_timeout(300)
+    wide = visit.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    stacked = visit.page.evaluate(
+        """[...document.querySelectorAll("figure.fpc-scrub .fpc-plot")]
+        .every(p => Object.entries(p.layout).every(([k, v]) => !/^xaxis/.test(k) || v.domain[1] - v.domain[0] === 1))"""
+    )
+    visit.page.set_viewport_size(DESKTOP)
+    assert wide == 0
+    assert stacked
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_is_accessible_in_both_themes(visit, theme):
+    """Contrast, names, roles: what axe-core finds in the text itself; frame and list of citations are Sphinx's own."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    visit.page.emulate_media(color_scheme=theme)
+    visit.page.wait_for_function("theme => document.documentElement.dataset.theme === theme", arg=theme)
+    visit.page.wait_for_timeout(300)
+    article = {"include": [".bd-article"], "exclude": [".citation-list"]}
+    found = axe.run(visit.page, context=article, options={"preload": False}).response["violations"]
+    visit.page.emulate_media(color_scheme="light")
+    serious = [
+        f"{finding['id']}: {node['html'][:150]} {node['failureSummary'][:200]}"
+        for finding in found
+        if finding["impact"] in ("serious", "critical")
+        for node in finding["nodes"]
+    ]
+    assert not serious
+
+
+def curves(figure):
+    return figure.evaluate("f => JSON.stringify(f.querySelector('.fpc-plot').data.map(t => [t.x, t.y, t.z]))")
+
+
+def test_scrubbers_move(visit):
+    """By keyboard and by the play button, and the label says where one is."""
+    for figure in visit.page.query_selector_all("figure.fpc-scrub"):
+        slider, output, play = (figure.query_selector(name) for name in ("input[type=range]", "output", "button"))
+        slider.focus()
+        visit.page.keyboard.press("Home")
+        visit.page.wait_for_timeout(100)
+        first, label = curves(figure), output.inner_text()
+        visit.page.keyboard.press("End")
+        visit.page.wait_for_timeout(100)
+        assert curves(figure) != first
+        assert output.inner_text() == slider.get_attribute("aria-valuetext") != label
+        play.click()  # at the end, it starts over
+        visit.page.wait_for_timeout(600)
+        assert play.inner_text() == "Pause"
+        play.click()
+        stopped = slider.input_value()
+        assert 0 < int(stopped) < int(slider.get_attribute("max"))
+        visit.page.wait_for_timeout(300)
+        assert slider.input_value() == stopped
+
+
+@pytest.mark.parametrize("page", NOTEBOOKS)
+def test_launch_buttons(page, address):
+    """Colab opens, and the download button gives, the notebook this page was made from."""
+    links = [a["href"] for a in parsed(BOOK / f"{page}.html").select(".article-header-buttons a[href]")]
+    colab = [link for link in links if link.startswith("https://colab.research.google.com/github/")]
+    assert [link.split("/blob/main/")[1] for link in colab] == [f"{page}.ipynb"]
+    downloads = [link for link in links if link.endswith(".ipynb") and "://" not in link]
+    assert len(downloads) == 1
+    downloaded = nbformat.read((BOOK / f"{page}.html").parent / downloads[0], as_version=4)
+    nbformat.validate(downloaded)
+    assert [cell.source for cell in downloaded.cells] == [
+        cell.source for cell in nbformat.read(REPOSITORY / f"{page}.ipynb", as_version=4).cells
+    ]
+
+
+def test_search_finds_spectral_bias(browser, address):
+    seen = opened(browser, address, "index")
+    seen.page.keyboard.press("Control+k")
+    seen.page.keyboard.type("spectral bias")
+    seen.page.keyboard.press("Enter")
+    seen.page.wait_for_selector("#search-results ul.search li a")
+    found = seen.page.evaluate("[...document.querySelectorAll('#search-results ul.search li a')].map(a => a.pathname)")
+    assert found
+    texts = [parsed(BOOK / path.lstrip("/")).get_text(" ").lower() for path in found]
+    assert any("spectral bias" in text for text in texts)
+    assert not [url for url in seen.requests if not url.startswith((address, "data:", "blob:"))]
+    assert not seen.errors
+    seen.page.context.close()
