@@ -9,20 +9,29 @@ from __future__ import annotations
 import numpy as np
 
 
+def _numbers(name: str, expected: str, value, dtype) -> np.ndarray:
+    """Array-like or torch tensor -> numpy array of a floating ``dtype``. Text, dates, None, and complex where ``dtype``
+    is real raise ValueError: left to itself numpy would turn most of them into numbers.
+    """
+    try:
+        # force: a torch tensor on any device, with or without a gradient or a pending conjugation
+        result = value.numpy(force=True) if hasattr(value, "detach") else np.asarray(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"{name} must be {expected}; got {type(value).__name__}: {error}") from None
+    if result.dtype.kind not in "biufc":
+        raise ValueError(f"{name} must be {expected}; got {type(value).__name__} {repr(value)[:60]}")
+    if np.iscomplexobj(result) and not np.issubdtype(dtype, np.complexfloating):
+        raise ValueError(f"{name} must be real; got dtype {result.dtype}")
+    with np.errstate(over="ignore"):  # what does not fit becomes inf, and is judged as such
+        return result.astype(dtype, copy=False)
+
+
 def array(name: str, value, *, ndim: int | tuple[int, ...] | None = None, dtype=np.float64) -> np.ndarray:
-    """Return ``value`` (array-like or torch tensor) as a finite, non-empty numpy array of ``dtype``.
+    """Return ``value`` (array-like or torch tensor) as a finite, non-empty numpy array of ``dtype``, a floating one.
 
     ``ndim`` lists the numbers of dimensions that are allowed. Raises ValueError for anything else.
     """
-    if hasattr(value, "detach"):  # a torch tensor, on any device
-        value = value.detach().cpu().numpy()
-    try:
-        result = np.asarray(value)
-        if np.iscomplexobj(result) and not np.issubdtype(dtype, np.complexfloating):
-            raise ValueError(f"{name} must be real; got dtype {result.dtype}")
-        result = result.astype(dtype, copy=False)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} must be an array of numbers; got {type(value).__name__}: {error}") from None
+    result = _numbers(name, "an array of numbers", value, dtype)
     if ndim is not None:
         allowed = (ndim,) if isinstance(ndim, int) else tuple(ndim)
         if result.ndim not in allowed:
@@ -32,7 +41,7 @@ def array(name: str, value, *, ndim: int | tuple[int, ...] | None = None, dtype=
         raise ValueError(f"{name} must not be empty; got shape {result.shape}")
     if not np.isfinite(result).all():
         bad = int((~np.isfinite(result)).sum())
-        raise ValueError(f"{name} must be finite; {bad} of {result.size} values are NaN or inf")
+        raise ValueError(f"{name} must be finite; {bad} of {result.size} values are NaN or inf in {result.dtype}")
     return result
 
 
@@ -51,15 +60,20 @@ def same_length(name_a: str, a: np.ndarray, name_b: str, b: np.ndarray, axis_a: 
         )
 
 
+def number(name: str, value) -> float:
+    """Return ``value`` as a float, NaN and inf included; raise ValueError unless it is one real number."""
+    result = _numbers(name, "a number", value, np.float64)
+    if result.ndim:
+        raise ValueError(f"{name} must be a number; got an array of shape {result.shape}")
+    return float(result)
+
+
 def positive(name: str, value, *, zero_allowed: bool = False) -> float:
     """Return ``value`` as a float; raise ValueError unless it is a finite number > 0 (or >= 0)."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise ValueError(f"{name} must be a number; got {value!r}") from None
-    if not np.isfinite(number) or number < 0 or (number == 0 and not zero_allowed):
+    result = number(name, value)
+    if not np.isfinite(result) or result < 0 or (result == 0 and not zero_allowed):
         raise ValueError(f"{name} must be a finite number {'>=' if zero_allowed else '>'} 0; got {value!r}")
-    return number
+    return result
 
 
 def count(name: str, value, *, minimum: int = 1) -> int:

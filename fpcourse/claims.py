@@ -6,58 +6,76 @@ import html
 import json
 import math
 import os
+import sys
+
+from fpcourse import checks
 
 
 def check(name: str, value: float, *, above: float | None = None, below: float | None = None) -> None:
     """Assert ``above < value < below`` (one bound or both, strictly) and show the claim as a line.
 
     ``name`` is the claim in words a reader understands; ``value`` a real number (NaN fails; inf may pass ``above``).
-    Raises AssertionError where the claim is false, ValueError where no bound is given or the value is no number.
+    ``below=math.inf`` claims that something happens at all, such as a first time below a threshold.
+    Raises AssertionError where the claim is false; ValueError where no bound is given, a bound is NaN, no number lies
+    between the bounds, or the value is no number.
     With ``FPCOURSE_CLAIMS`` set, appends a JSON line (name, value, above, below, margin) to that file, pass or fail.
-    The margin is the distance to the nearer bound as a fraction of that bound (absolute for a bound of 0).
+    The margin is the distance to the nearer bound as a fraction of that bound (absolute for a bound of 0 or inf).
+    JSON knows no NaN and no infinity: they are written as the strings "nan", "inf" and "-inf", which ``float`` reads.
     """
     if above is None and below is None:
         raise ValueError(f"claim {name!r} needs a bound: give above=... or below=...")
-    try:
-        number = float(value)
-        bounds = [None if bound is None else float(bound) for bound in (above, below)]
-    except (TypeError, ValueError):
-        raise ValueError(
-            f"claim {name!r} needs numbers; got value {value!r}, above {above!r}, below {below!r}"
-        ) from None
-    if any(bound is not None and math.isnan(bound) for bound in bounds):
-        raise ValueError(f"claim {name!r}: a bound is NaN")
-    margin = min(_margins(number, *bounds))
-    _record({"name": name, "value": number, "above": bounds[0], "below": bounds[1], "margin": margin})
-    claimed = " and ".join(f"{sign} {bound:.4g}" for sign, bound in zip("><", bounds, strict=True) if bound is not None)
+    number = checks.number(f"the value of claim {name!r}", value)
+    bounds = {
+        sign: checks.number(f"the bound of claim {name!r}", bound)
+        for sign, bound in ((">", above), ("<", below))
+        if bound is not None
+    }
+    if any(map(math.isnan, bounds.values())) or (len(bounds) == 2 and not bounds[">"] < bounds["<"]):
+        raise ValueError(f"claim {name!r}: no number lies above {above!r} and below {below!r}")
+    margin = min(_margin(number, sign, bound) for sign, bound in bounds.items())
+    _record({"name": name, "value": number, "above": bounds.get(">"), "below": bounds.get("<"), "margin": margin})
+    measured, claimed = _written(number, bounds)
     if not margin > 0:
-        raise AssertionError(f"claim fails: {name}: measured {number:.4g}, claimed {claimed}")
-    _show(name, f"{number:.4g}", claimed)
+        raise AssertionError(f"claim fails: {name}: measured {measured}, claimed {claimed}")
+    _show(name, measured, claimed)
 
 
-def _margins(value: float, above: float | None, below: float | None):
-    for bound, sign in ((above, 1), (below, -1)):
-        if bound is not None:
-            yield math.nan if math.isnan(value) else sign * (value - bound) / (abs(bound) or 1.0)
+def _margin(value: float, sign: str, bound: float) -> float:
+    if value == bound:
+        return 0.0  # inf - inf would be NaN
+    distance = value - bound if sign == ">" else bound - value
+    return distance / (abs(bound) if bound and math.isfinite(bound) else 1.0)
+
+
+def _written(value: float, bounds: dict[str, float]) -> tuple[str, str]:
+    """Value and claim with four digits, or as many as keep the line from contradicting itself (0.99999 < 1)."""
+    for digits in range(4, 18):
+        measured, *limits = (f"{number:.{digits}g}" for number in (value, *bounds.values()))
+        rounded = float(measured)
+        if all(
+            (rounded < float(limit), rounded > float(limit)) == (value < bound, value > bound)
+            for limit, bound in zip(limits, bounds.values(), strict=True)
+        ):
+            break
+    return measured, " and ".join(f"{sign} {limit}" for sign, limit in zip(bounds, limits, strict=True))
 
 
 def _record(row: dict) -> None:
     path = os.environ.get("FPCOURSE_CLAIMS")
     if path:
+        strict = {k: str(v) if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
         with open(path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+            file.write(json.dumps(strict, allow_nan=False) + "\n")
 
 
 def _show(name: str, measured: str, claimed: str) -> None:
     text = f"✓ {name}: measured {measured}, claimed {claimed}"
-    try:
-        from IPython import get_ipython
-        from IPython.display import display
-    except ImportError:
-        get_ipython = None
-    if get_ipython is None or get_ipython() is None:
+    ipython = sys.modules.get("IPython")  # whoever runs inside it has imported it
+    if ipython is None or ipython.get_ipython() is None:
         print(text)
         return
+    from IPython.display import display
+
     rich = (
         '<div class="fpc-claim" style="border-left:4px solid #2a9d8f;padding:.15em .8em;margin:.3em 0">'
         f"<strong>✓ {html.escape(name)}</strong><br>"

@@ -7,6 +7,7 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -18,7 +19,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "leaky_relu": nn.functional.leaky_relu,
     "tanh": torch.tanh,
     "sine": torch.sin,
-    "linear": lambda x: x,
+    "linear": torch.positive,
 }
 
 
@@ -40,13 +41,14 @@ class MLP(nn.Module):
         self, widths: Sequence[int], *, activation: Activation = "tanh", std: float | Sequence[float] | None = None
     ) -> None:
         super().__init__()
-        widths = [checks.count("each of widths", width) for width in widths]
+        widths = [checks.count("each of widths", width) for width in np.atleast_1d(widths)]
         if len(widths) < 2:
             raise ValueError(f"widths must hold at least inputs and outputs; got {widths}")
         self.activation = _activation(activation)
         self.layers = nn.ModuleList(nn.Linear(m, n) for m, n in itertools.pairwise(widths))
         if std is not None:
-            stds = [std] * len(self.layers) if isinstance(std, (int, float)) else list(std)
+            stds = checks.array("std", std, ndim=(0, 1)).tolist()
+            stds = stds if isinstance(stds, list) else [stds] * len(self.layers)
             if len(stds) != len(self.layers):
                 raise ValueError(f"std must hold one number per layer ({len(self.layers)}); got {len(stds)}")
             for layer, layer_std in zip(self.layers, stds, strict=True):
@@ -139,6 +141,54 @@ class Ensemble(nn.Module):
         return h.permute(1, 0, 2).flatten(1)  # (n, members, c) -> (n, members * c)
 
 
+class CircularCNN(nn.Module):
+    """Two-layer convolutional network on periodic signals, f(x) = sum_j a_j sigma(K_j * x + b_j): x (n, L) -> (n, L).
+
+    (K * x)(s) = sum_r K(r) x(s - r) is the circular convolution, so shifting x shifts f(x). On one frequency,
+    x(s) = cos s, K_j * x = |K_j^(1)| cos(s + phase_j): there the network is a two-layer network on the circle.
+
+    channels, kernel_size   m and r = 0..kernel_size-1; signals must have L >= kernel_size
+    bias                    b_j, one number per channel, or none
+    k_std, b_std, a_std     K ~ N(0, k_std^2), b ~ N(0, b_std^2), a ~ N(0, a_std^2)
+
+    Parameters: ``kernels`` (m, kernel_size), ``b`` (m,) or None, ``a`` (m,).
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        kernel_size: int,
+        *,
+        activation: Activation = "relu",
+        bias: bool = False,
+        k_std: float = 1.0,
+        b_std: float = 0.0,
+        a_std: float = 1.0,
+    ) -> None:
+        super().__init__()
+        channels, kernel_size = checks.count("channels", channels), checks.count("kernel_size", kernel_size)
+        k_std, b_std, a_std = (
+            checks.positive(name, value, zero_allowed=True)
+            for name, value in (("k_std", k_std), ("b_std", b_std), ("a_std", a_std))
+        )
+        self.activation = _activation(activation)
+        self.kernels = nn.Parameter(k_std * torch.randn(channels, kernel_size))
+        self.b = nn.Parameter(b_std * torch.randn(channels)) if bias else None
+        self.a = nn.Parameter(a_std * torch.randn(channels))
+
+    def preactivation(self, x: Tensor) -> Tensor:
+        """K_j * x + b_j for every channel: (n, m, L)."""
+        size = self.kernels.shape[1]
+        if x.ndim != 2 or x.shape[1] < size:
+            raise ValueError(f"signals must have shape (n, L) with L >= kernel_size {size}; got {tuple(x.shape)}")
+        wrapped = torch.cat([x[:, x.shape[1] - size + 1 :], x], dim=1)
+        # torch's "convolution" is a correlation: the kernel runs backwards
+        return nn.functional.conv1d(wrapped[:, None], self.kernels.flip(1)[:, None], self.b)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.einsum("j,njs->ns", self.a, self.activation(self.preactivation(x)))
+
+
 def _conv(channels_in: int, channels_out: int) -> nn.Conv2d:
     return nn.Conv2d(channels_in, channels_out, 3, padding=1)
 
@@ -158,7 +208,7 @@ class ConvNet(nn.Sequential):
 class SmallVGG(nn.Sequential):
     """VGG in miniature for (n, 3, 32, 32) -> (n, classes): pairs of 3x3 convolutions, then pooling, three times.
 
-    The shape of Simonyan and Zisserman (2015) at a sixteenth of its width; He initialization, without which six
+    The shape of Simonyan and Zisserman (2015) at a quarter of its width; He initialization, without which six
     ReLU layers start too close to zero to train in a minute.
     """
 

@@ -1,7 +1,8 @@
-"""Seed, scale and device of a run, read from the environment so that one notebook serves laptop, cluster and CI.
+"""Seed, scale, device and progress bars of a run, so that one notebook serves laptop, cluster and CI.
 
 ``FPCOURSE_SEED``   a whole number; the book runs at 0, the tests at 1, a reader at any.
 ``FPCOURSE_SCALE``  ``laptop`` (default: a minute on two cores) or ``paper`` (the published setting, for a GPU).
+``TQDM_DISABLE``    1 silences all progress bars, as the build of the book does.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ def seed(default: int = 0) -> int:
     """
     import torch
 
-    text = os.environ.get("FPCOURSE_SEED", str(default))
+    text = os.environ.get("FPCOURSE_SEED", checks.count("default", default, minimum=0))
     try:
         value = int(text)
     except ValueError:
@@ -48,3 +49,14 @@ def device():
     import torch
 
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def progress_bar(total: int, description: str, *, show: bool = True):
+    """Return a ``tqdm`` bar, a widget in a notebook and text elsewhere; silent unless ``show``.
+
+    ``TQDM_DISABLE`` is read here because tqdm's widget ignores it and its text bar reads it only when imported.
+    """
+    from tqdm.auto import tqdm
+
+    disable = not show or os.environ.get("TQDM_DISABLE", "") not in ("", "0")
+    return tqdm(total=total, desc=description, leave=False, mininterval=0.5, disable=disable)

@@ -19,9 +19,10 @@ EVALUATION_BLOCK = 512  # rows per forward pass without gradients: bounds the me
 
 
 class TrainingDiverged(RuntimeError):
-    """The loss became NaN or infinite. ``trajectory`` holds all snapshots taken before."""
+    """The loss became NaN or infinite. ``trajectory`` holds all snapshots taken before, None where none was."""
 
-    def __init__(self, message: str, trajectory: Trajectory) -> None:
+    # The default lets the error cross from a worker process to its parent: pickle rebuilds it from the message alone.
+    def __init__(self, message: str, trajectory: Trajectory | None = None) -> None:
         super().__init__(message)
         self.trajectory = trajectory
 
@@ -29,7 +30,7 @@ class TrainingDiverged(RuntimeError):
 def log_spaced(steps: int, count: int = 60) -> list[int]:
     """At most ``count`` distinct whole steps from 0 to ``steps``, dense early: 0, 1, 2, 3, 5, ... , steps."""
     steps, count = checks.count("steps", steps), checks.count("count", count, minimum=2)
-    return sorted({0, *np.unique(np.geomspace(1, steps, count - 1).round().astype(int)).tolist()})
+    return sorted({0, *np.geomspace(steps, 1, count - 1).round().astype(int).tolist()})  # first of all: the last step
 
 
 @contextlib.contextmanager
@@ -84,15 +85,20 @@ def train(
     device        "auto": the model moves to ``settings.device()`` and stays there
     progress      show a bar with the loss
 
-    Losses are those of the whole training set at the snapshot. An :class:`~fpcourse.models.Ensemble` takes y (n, c)
-    once; every member is trained on it. Raises ValueError for arguments that do not fit and
+    Losses are those of the whole training set at the snapshot. Snapshots are taken in evaluation mode and draw no
+    random numbers: how many there are changes nothing in the training. An :class:`~fpcourse.models.Ensemble` takes
+    y (n, c) once; every member is trained on it ("mse" only). Raises ValueError for arguments that do not fit and
     :class:`TrainingDiverged`, with the trajectory so far, where the loss stops being finite.
     """
+    if not isinstance(model, nn.Module) or not any(p.requires_grad for p in model.parameters()):
+        raise ValueError(f"model must be a torch module with parameters to train; got {type(model).__name__}")
     checks.choice("optimizer", optimizer, OPTIMIZERS)
     checks.choice("loss", loss, LOSSES)
     steps = checks.count("steps", steps)
     learning_rate = checks.positive("learning_rate", learning_rate)
-    device = settings.device() if device == "auto" else torch.device(device)
+    due = _snapshot_steps(snapshots, steps)
+    seed = torch.initial_seed() if seed is None else checks.count("seed", seed, minimum=0)
+    device = _device(device)
     model.to(device)
     x = _inputs("x", x, model, device)
     y = _targets(y, loss, model, x, device)
@@ -102,88 +108,119 @@ def train(
     if optimizer == "gd" and batch_size is not None:
         raise ValueError(f"'gd' takes all samples at every step; for batch_size={batch_size} use 'sgd'")
     grid = x if evaluate_on is None else _inputs("evaluate_on", evaluate_on, model, device)
-    due = _snapshot_steps(snapshots, steps)
+    _outputs_each("evaluate_on", grid, model)
     criterion = nn.functional.mse_loss if loss == "mse" else nn.functional.cross_entropy
     members = getattr(model, "members", 1)
     kept: dict[str, list] = {"times": [], "outputs": [], "losses": [], "parameters": []}
 
-    def diverged(value: float, step: int) -> Exception:
-        if not kept["times"]:
-            return ValueError(f"the loss is {value} before the first step: the model's parameters must be finite")
-        return TrainingDiverged(
-            f"the loss became {value} at step {step}; try a smaller learning_rate than {learning_rate:g}"
-            " (the snapshots so far are in this error's .trajectory)",
-            trajectory(),
-        )
-
-    def snapshot(step: int) -> None:
-        fitted = evaluate(model, x)
-        shown = fitted if grid is x else evaluate(model, grid)
-        value = float(criterion(fitted, y))
-        if not (math.isfinite(value) and torch.isfinite(shown).all()):
-            raise diverged(value, step)
-        kept["times"].append(step)
-        kept["losses"].append(value)
-        kept["outputs"].append((shown.softmax(1) if loss == "cross_entropy" else shown).cpu().numpy())
-        if record_parameters:
-            kept["parameters"].append(nn.utils.parameters_to_vector(model.parameters()).detach().cpu().numpy())
-
     def trajectory() -> Trajectory:
         return Trajectory(inputs=grid.cpu().numpy(), **{name: np.stack(rows) for name, rows in kept.items() if rows})
 
+    def demand_finite(what: str, value: float, step: int) -> None:
+        if math.isfinite(value):
+            return
+        if step == 0:
+            raise ValueError(f"{what} is {value} before the first step: are all parameters of the model finite?")
+        raise TrainingDiverged(
+            f"{what} became {value} at step {step}; try a smaller learning_rate than {learning_rate:g}"
+            " (the snapshots so far are in this error's .trajectory)",
+            trajectory() if kept["times"] else None,
+        )
+
+    def snapshot(step: int) -> float:
+        fitted = evaluate(model, x)
+        value = float(criterion(fitted, y))
+        demand_finite("the loss", value, step)
+        if step in due:
+            shown = fitted if grid is x else evaluate(model, grid)
+            demand_finite("an output", float(shown.abs().max()), step)
+            kept["times"].append(step)
+            kept["losses"].append(value)
+            kept["outputs"].append((shown.softmax(1) if loss == "cross_entropy" else shown).cpu().numpy())
+            if record_parameters:
+                kept["parameters"].append(nn.utils.parameters_to_vector(model.parameters()).detach().cpu().numpy())
+        return value
+
     optimise = _optimizer(model, optimizer, learning_rate)
     batches = _batches(n, batch_size, seed, device)
-    bar = _bar(steps, progress)
-    with bar:
+    with settings.progress_bar(steps, "training", show=progress) as bar:
         for step in range(steps + 1):
-            if step in due:
-                snapshot(step)
-                bar.set_postfix(loss=f"{kept['losses'][-1]:.3g}", refresh=False)
+            if step in due or step == steps:  # the last step's loss is looked at in any case: it may be infinite
+                bar.set_postfix(loss=f"{snapshot(step):.3g}", refresh=False)
             if step == steps:
                 break
             rows = next(batches)
             optimise.zero_grad(set_to_none=True)
             value = criterion(model(x if rows is None else x[rows]), y if rows is None else y[rows])
-            if not torch.isfinite(value):
-                raise diverged(float(value), step)
+            demand_finite("the loss", float(value.detach()), step)
             (value * members).backward()  # the mean over members must not shrink each one's gradient
             optimise.step()
             bar.update()
     return trajectory()
 
 
+def _device(device: str | torch.device) -> torch.device:
+    if device == "auto":
+        return settings.device()
+    try:
+        return torch.device(device)
+    except RuntimeError:
+        raise ValueError(f"device must be 'auto' or a torch device such as 'cpu', 'cuda'; got {device!r}") from None
+
+
+def _numpy_dtype(dtype: torch.dtype) -> type:
+    return np.float64 if dtype == torch.float64 else np.float32
+
+
 def _inputs(name: str, x, model: nn.Module, device: torch.device) -> Tensor:
-    array = checks.array(name, x)
+    dtype = next(model.parameters()).dtype
+    array = checks.array(name, x, dtype=_numpy_dtype(dtype))
+    if array.ndim == 0:
+        raise ValueError(f"{name} must have shape (n, ...); got the single number {array}")
     array = array[:, None] if array.ndim == 1 else array
-    return torch.as_tensor(array, dtype=next(model.parameters()).dtype, device=device)
+    # A copy: whoever changes x afterwards must not change the trajectory (and torch takes no negative strides).
+    return torch.as_tensor(np.array(array, order="C"), dtype=dtype, device=device)
+
+
+def _outputs_each(name: str, x: Tensor, model: nn.Module) -> int:
+    """Number of outputs per sample, tried on one sample before the training begins."""
+    try:
+        shape = tuple(evaluate(model, x[:1]).shape)
+    except RuntimeError as error:
+        raise ValueError(f"the model does not take {name} of shape {tuple(x.shape)}: {error}") from error
+    if len(shape) != 2 or shape[0] != 1:
+        raise ValueError(f"the model must return shape (n, c); for 1 sample of {name} it returned {shape}")
+    return shape[1]
 
 
 def _targets(y, loss: str, model: nn.Module, x: Tensor, device: torch.device) -> Tensor:
-    array = checks.array("y", y, ndim=(1, 2))
+    array = checks.array("y", y, ndim=(1, 2), dtype=_numpy_dtype(x.dtype))
     if len(array) != len(x):
         raise ValueError(f"x and y must hold the same number of samples; got {len(x)} and {len(array)}")
-    expected = tuple(evaluate(model, x[:1]).shape[1:])
+    outputs = _outputs_each("x", x, model)
+    members = getattr(model, "members", 1)
     if loss == "cross_entropy":
-        if array.ndim != 1 or (array != array.round()).any() or array.min() < 0 or array.max() >= expected[0]:
+        if members > 1:
+            raise ValueError("an ensemble is trained with loss 'mse': its members' outputs are no classes")
+        if array.ndim != 1 or (array != array.round()).any() or array.min() < 0 or array.max() >= outputs:
             raise ValueError(
-                f"for cross_entropy y must hold classes 0..{expected[0] - 1}, shape (n,); got {array.shape}"
+                f"for cross_entropy y must hold classes 0..{outputs - 1}, shape (n,); got shape {array.shape}"
                 f" with values from {array.min():g} to {array.max():g}"
             )
         return torch.as_tensor(array, dtype=torch.int64, device=device)
     array = array[:, None] if array.ndim == 1 else array
-    array = np.tile(array, (1, getattr(model, "members", 1)))
-    if array.shape[1:] != expected:
-        raise ValueError(f"the model returns {expected} per sample, y holds {array.shape[1:]}")
-    return torch.as_tensor(array, dtype=x.dtype, device=device)
+    if array.shape[1] * members != outputs:
+        raise ValueError(f"the model returns {outputs // members} number(s) per sample, y holds {array.shape[1]}")
+    return torch.as_tensor(np.tile(array, (1, members)), dtype=x.dtype, device=device)
 
 
 def _snapshot_steps(snapshots: int | Sequence[int], steps: int) -> set[int]:
-    if isinstance(snapshots, int):
-        return set(log_spaced(steps, snapshots))
-    due = {checks.count("each of snapshots", int(step), minimum=0) for step in snapshots}
-    if not due or max(due) > steps:
-        raise ValueError(f"snapshots must be steps from 0 to {steps}; got {sorted(due)}")
-    return due
+    if np.ndim(snapshots) == 0:
+        return set(log_spaced(steps, checks.count("snapshots", snapshots, minimum=2)))
+    due = checks.array("snapshots", snapshots, ndim=1)
+    if (due != due.round()).any() or due.min() < 0 or due.max() > steps:
+        raise ValueError(f"snapshots must be whole steps from 0 to {steps}; got {due}")
+    return set(due.astype(int).tolist())
 
 
 def _optimizer(model: nn.Module, name: str, learning_rate: float) -> torch.optim.Optimizer:
@@ -192,18 +229,11 @@ def _optimizer(model: nn.Module, name: str, learning_rate: float) -> torch.optim
     return torch.optim.SGD(model.parameters(), lr=learning_rate)
 
 
-def _batches(n: int, batch_size: int | None, seed: int | None, device: torch.device) -> Iterator[Tensor | None]:
+def _batches(n: int, batch_size: int | None, seed: int, device: torch.device) -> Iterator[Tensor | None]:
     """Rows of one step after the other, every row once an epoch; None stands for all rows."""
-    generator = torch.Generator().manual_seed(torch.initial_seed() if seed is None else seed)
+    generator = torch.Generator().manual_seed(seed)
     while True:
         if batch_size is None or batch_size == n:
             yield None
         else:
             yield from torch.randperm(n, generator=generator).to(device).split(batch_size)
-
-
-def _bar(steps: int, progress: bool):
-    from tqdm.auto import tqdm
-
-    # Only "off" is passed on: tqdm's own TQDM_DISABLE then still silences the bars of a book build.
-    return tqdm(total=steps, desc="training", leave=False, mininterval=0.5, **({} if progress else {"disable": True}))

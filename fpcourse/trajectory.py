@@ -7,7 +7,7 @@ frequency-principle model. Every diagnostic and figure takes one, which lays the
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import numpy as np
 from fpcourse import checks
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Trajectory:
     """Snapshots of a function during training.
 
@@ -39,6 +39,8 @@ class Trajectory:
         times = checks.array("times", self.times, ndim=1)
         if (np.diff(times) <= 0).any():
             raise ValueError("times must increase strictly")
+        if self.outputs is None:
+            raise ValueError("outputs must be an array of shape (T, n, c) or (T, n); got None")
         outputs = _finite("outputs", self.outputs)
         if outputs.ndim == 2:
             outputs = outputs[:, :, None]
@@ -57,6 +59,8 @@ class Trajectory:
                 checks.same_length("times", times, name, value)
         inputs = _finite("inputs", self.inputs)
         if inputs is not None:
+            if inputs.ndim == 0:
+                raise ValueError(f"inputs must have shape (n, ...); got the single number {inputs}")
             inputs = inputs[:, None] if inputs.ndim == 1 else inputs
             checks.same_length("inputs", inputs, "outputs", outputs, 0, 1)
         for name, value in (("times", times), ("inputs", inputs), *columns.items()):
@@ -66,35 +70,42 @@ class Trajectory:
         return len(self.times)
 
     def nearest(self, time: float) -> int:
-        """Index of the snapshot nearest to ``time`` (the earlier one where two are equally near)."""
+        """Index of the snapshot nearest to ``time`` (the earlier one where two are equally near).
+
+        Raises ValueError unless ``time`` is a finite number: "never" (inf) is nearest to no snapshot.
+        """
+        if not np.isfinite(checks.number("time", time)):
+            raise ValueError(f"time must be finite; got {time!r}")
         return int(np.abs(self.times - float(time)).argmin())
 
     def save(self, path: str | os.PathLike) -> None:
-        """Write the trajectory to ``path`` (npz), whole or not at all."""
+        """Write the trajectory to ``path`` (npz), whole or not at all; a file of that name is replaced."""
         path = Path(path)
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
-            try:
-                np.savez_compressed(file, **{k: v for k, v in vars(self).items() if v is not None})
-                file.close()
-                os.replace(file.name, path)
-            except BaseException:
-                file.close()
-                os.unlink(file.name)
-                raise
+        part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
+        try:
+            with open(part, "xb") as file:
+                # An empty array stands for None: so a file that lost an entry is told from one that never had it.
+                np.savez_compressed(file, **{k: np.empty(0) if v is None else v for k, v in vars(self).items()})
+            os.replace(part, path)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Trajectory:
-        """Read a trajectory written by :meth:`save`. Raises FileNotFoundError, or ValueError for another file."""
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                known = {f.name for f in fields(cls)}
-                if not {"times", "outputs"} <= set(file.files) <= known:
-                    raise ValueError(f"{path} holds {sorted(file.files)}, which is no trajectory")
-                return cls(**{name: file[name] for name in file.files})
-        except (OSError, ValueError, EOFError) as error:
-            if isinstance(error, FileNotFoundError):
-                raise
-            raise ValueError(f"{path} is not a saved trajectory: {error}") from None
+        """Read a trajectory written by :meth:`save`.
+
+        Raises OSError (FileNotFoundError, ...) where the file cannot be opened, ValueError where it is damaged or
+        holds something else.
+        """
+        with open(path, "rb") as file:
+            try:
+                arrays = dict(np.load(file, allow_pickle=False))
+                if set(arrays) != {f.name for f in fields(cls)}:
+                    raise ValueError(f"it holds {sorted(arrays)}")
+                return cls(**{name: value if value.size else None for name, value in arrays.items()})
+            except Exception as error:  # a damaged archive fails in a dozen ways: zip, zlib, header, checksum, ...
+                raise ValueError(f"{path} is not a saved trajectory: {error}") from error
 
 
 def _finite(name: str, value) -> np.ndarray | None:

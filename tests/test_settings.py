@@ -1,0 +1,129 @@
+"""Seed, scale and device follow the environment, and what does not fit is refused."""
+
+import os
+import random
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from fpcourse import settings
+
+
+@pytest.fixture(autouse=True)
+def plain_environment(monkeypatch):
+    monkeypatch.delenv("FPCOURSE_SEED", raising=False)
+    monkeypatch.delenv("FPCOURSE_SCALE", raising=False)
+
+
+@pytest.mark.parametrize("value", [0, 1, 19, 2**32 - 1])
+def test_seed_seeds_all_three_generators(value):
+    assert settings.seed(value) == value
+    assert random.random() == random.Random(value).random()
+    assert np.random.rand() == np.random.RandomState(value).rand()
+    assert torch.equal(torch.rand(3), torch.rand(3, generator=torch.Generator().manual_seed(value)))
+
+
+def test_default_seed_is_zero():
+    assert settings.seed() == 0
+    assert torch.initial_seed() == 0
+
+
+def test_environment_wins_over_default(monkeypatch):
+    monkeypatch.setenv("FPCOURSE_SEED", "7")
+    result = settings.seed(3)
+    assert result == 7 and type(result) is int
+    assert torch.initial_seed() == 7
+    assert np.random.rand() == np.random.RandomState(7).rand()
+
+
+@pytest.mark.parametrize("text", ["", "abc", "1.5", "1e3", "nan", "0x10", "1 2"])
+def test_seed_must_be_a_whole_number(monkeypatch, text):
+    monkeypatch.setenv("FPCOURSE_SEED", text)
+    with pytest.raises(ValueError, match=f"FPCOURSE_SEED must be a whole number; got {text!r}"):
+        settings.seed()
+
+
+@pytest.mark.parametrize("text", ["-1", str(2**32)])
+def test_seed_must_fit_numpy(monkeypatch, text):
+    monkeypatch.setenv("FPCOURSE_SEED", text)
+    with pytest.raises(ValueError, match=rf"the seed must lie in 0\.\.2\*\*32-1; got {text}"):
+        settings.seed()
+
+
+@pytest.mark.parametrize("default", [-1, 1.5, "3", True, None])
+def test_default_must_be_a_whole_number(default):
+    with pytest.raises(ValueError, match="default must be a whole number >= 0"):
+        settings.seed(default)
+
+
+def test_a_refused_seed_changes_no_generator(monkeypatch):
+    settings.seed(5)
+    monkeypatch.setenv("FPCOURSE_SEED", str(2**32))
+    with pytest.raises(ValueError):
+        settings.seed()
+    assert random.random() == random.Random(5).random()
+    assert torch.initial_seed() == 5
+
+
+def test_choose(monkeypatch):
+    laptop, paper = object(), object()
+    assert settings.choose(laptop, paper) is laptop
+    assert settings.choose(laptop=laptop, paper=paper) is laptop
+    monkeypatch.setenv("FPCOURSE_SCALE", "paper")
+    assert settings.choose(laptop, paper) is paper
+    monkeypatch.setenv("FPCOURSE_SCALE", "laptop")
+    assert settings.choose(laptop, paper) is laptop
+
+
+@pytest.mark.parametrize("scale", ["", "Paper", "cluster"])
+def test_unknown_scale(monkeypatch, scale):
+    monkeypatch.setenv("FPCOURSE_SCALE", scale)
+    with pytest.raises(ValueError, match=f"FPCOURSE_SCALE must be one of 'laptop', 'paper'; got {scale!r}"):
+        settings.choose(1, 2)
+
+
+@pytest.mark.parametrize(("available", "name"), [(True, "cuda"), (False, "cpu")])
+def test_device(monkeypatch, available, name):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: available)
+    assert settings.device() == torch.device(name)
+
+
+def test_progress_bar_counts_and_cleans_up(monkeypatch, capsys):
+    monkeypatch.delenv("TQDM_DISABLE", raising=False)
+    with settings.progress_bar(3, "points") as bar:
+        bar.update(3)
+        assert (bar.n, bar.total, bar.disable) == (3, 3, False)
+    assert "points" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("value", "silent"), [("1", True), ("true", True), ("0", False), ("", False)])
+def test_progress_bars_can_be_silenced(monkeypatch, capsys, value, silent):
+    monkeypatch.setenv("TQDM_DISABLE", value)
+    with settings.progress_bar(3, "points") as bar:
+        assert bar.disable == silent
+    assert (capsys.readouterr().err == "") == silent
+    with settings.progress_bar(3, "points", show=False) as bar:
+        assert bar.disable
+
+
+NOTEBOOK = """
+import sys
+from ipykernel.inprocess import InProcessKernelManager  # tqdm draws a widget only inside a notebook's kernel
+manager = InProcessKernelManager()
+manager.start_kernel()
+from fpcourse import settings
+bar = settings.progress_bar(3, "points")
+print(type(bar).__mro__[1].__name__, bar.disable)
+"""
+
+
+@pytest.mark.parametrize(("value", "disabled"), [("1", "True"), ("0", "False")])
+def test_the_widget_of_a_notebook_is_silenced_as_well(tmp_path, value, disabled):
+    pytest.importorskip("ipykernel")
+    environment = {"TQDM_DISABLE": value, "IPYTHONDIR": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", NOTEBOOK], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[-2:] == ["tqdm_notebook", disabled]
