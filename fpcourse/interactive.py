@@ -1,0 +1,202 @@
+"""Figures a reader can move without a kernel: ``scrub`` through training, with a slider and a play button.
+
+A scrubber shows itself as a plotly figure in JupyterLab and Colab. In the built book it is plain HTML holding the
+figure's JSON; the book's own script draws it and adds a native slider, which works with the keyboard and offline.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import sys
+
+import numpy as np
+
+from fpcourse import checks
+from fpcourse.plotting import COLORS, bin_means, spectrum_over_time
+from fpcourse.trajectory import Trajectory
+
+
+class Scrubber:
+    """A plotly figure with frames and the label of their slider; displays itself wherever a notebook is read."""
+
+    def __init__(self, figure, label: str, description: str) -> None:
+        self.figure, self.label, self.description = figure, label, description
+        self._add_controls()
+
+    def _add_controls(self) -> None:
+        names = [frame.name for frame in self.figure.frames]
+        jump = {"mode": "immediate", "frame": {"duration": 0, "redraw": False}, "transition": {"duration": 0}}
+        play = {"fromcurrent": True, "frame": {"duration": 120, "redraw": False}, "transition": {"duration": 0}}
+        steps = [{"label": name, "method": "animate", "args": [[name], jump]} for name in names]
+        button = {"label": "Play", "method": "animate", "args": [None, play]}
+        self.figure.update_layout(
+            sliders=[{"steps": steps, "currentvalue": {"prefix": f"{self.label} "}, "pad": {"t": 40}, "x": 0.1,
+                      "len": 0.9}],
+            updatemenus=[{"type": "buttons", "buttons": [button], "x": 0.06, "y": -0.18, "showactive": False}],
+        )  # fmt: skip
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, object]:
+        if "google.colab" in sys.modules:  # Colab draws HTML only, in a frame of its own
+            return {"text/html": self.figure.to_html(include_plotlyjs="cdn", full_html=False)}
+        content = json.loads(self.figure.to_json())
+        return {
+            "application/vnd.plotly.v1+json": content,
+            "text/html": self._html(content),
+            "text/plain": f"Scrubber over {self.label}: {self.description}",
+        }
+
+    def _html(self, content: dict) -> str:
+        content = {**content, "slider": {"label": self.label, "values": [f.name for f in self.figure.frames]}}
+        # "</" would end the script element early
+        data = json.dumps(content, separators=(",", ":")).replace("</", "<\\/")
+        return (
+            f'<figure class="fpc-scrub" role="group" aria-label="{html.escape(self.description, quote=True)}">'
+            f'<div class="fpc-plot" style="height:{self.figure.layout.height}px"></div>'
+            f'<script type="application/json">{data}</script></figure>'
+        )
+
+
+def scrub(
+    trajectory: Trajectory,
+    y,
+    *,
+    positions,
+    frequencies,
+    description: str,
+    theory: Trajectory | None = None,
+    bins: int | None = None,
+    channel: int = 0,
+    x_label: str = "x",
+    frequency_label: str = "frequency k",
+    time_label: str = "step",
+) -> Scrubber:
+    """Scrub through training: the function over its target on the left, both spectra on the right.
+
+    trajectory   inputs (n, 1); one channel of its outputs is drawn
+    y            (n,) or (n, c) target
+    positions    (n,) or (n, d), frequencies (K,) or (K, d): those of :func:`fpcourse.fourier.nudft`
+    theory       a second trajectory at the same times and points, drawn over the first
+    bins         draw means over this many bins of x, for points that form a cloud; the spectrum still takes them all
+    description  what is seen, for readers who do not see it
+
+    Raises ValueError where shapes or times disagree.
+    """
+    from plotly import graph_objects as go
+    from plotly.subplots import make_subplots
+
+    x, target, spectra, target_spectrum, marks = spectrum_over_time(trajectory, y, positions, frequencies, channel)
+    moving = {"network": (trajectory.outputs[:, :, channel], spectra)}
+    if theory is not None:
+        if not np.array_equal(theory.times, trajectory.times):
+            raise ValueError("theory must be given at the times of the trajectory")
+        predicted = spectrum_over_time(theory, y, positions, frequencies, channel)[2]
+        moving["theory"] = (theory.outputs[:, :, channel], predicted)
+    bins = len(x) if bins is None else bins
+    line, target = bin_means(x, target, bins=bins)
+    moving = {name: (bin_means(x, outputs, bins=bins)[1], amplitudes) for name, (outputs, amplitudes) in moving.items()}
+
+    figure = make_subplots(cols=2, horizontal_spacing=0.12, subplot_titles=("function", "spectrum"))
+    dots = {"color": COLORS["target"], "width": 1.5, "dash": "dot"}
+    rings = {"color": COLORS["target"], "symbol": "circle-open", "size": 9}
+    figure.add_scatter(x=_short(line), y=_short(target), name="target", line=dots, row=1, col=1)
+    figure.add_scatter(x=_short(marks), y=_short(target_spectrum), mode="markers", marker=rings, row=1, col=2)
+    for name, (outputs, amplitudes) in moving.items():
+        style = {"color": COLORS[name], "dash": "dash" if name == "theory" else "solid"}
+        figure.add_scatter(x=_short(line), y=_short(outputs[0]), name=name, line=style, row=1, col=1)
+        figure.add_scatter(x=_short(marks), y=_short(amplitudes[0]), mode="lines+markers", line=style, row=1, col=2)
+    figure.update_traces(showlegend=False, col=2)  # the left panel's legend names the same colours
+    figure.frames = [
+        go.Frame(
+            name=_label(time),
+            data=[go.Scatter(y=_short(values[i])) for pair in moving.values() for values in pair],
+            traces=list(range(2, 2 + 2 * len(moving))),
+        )
+        for i, time in enumerate(trajectory.times)
+    ]
+    figure.update_yaxes(range=_range(target, *(outputs for outputs, _ in moving.values())), col=1)
+    figure.update_yaxes(range=_range([0.0], target_spectrum, *(a for _, a in moving.values())), col=2)
+    figure.update_xaxes(title_text=x_label, col=1)
+    figure.update_xaxes(title_text=frequency_label, col=2)
+    _lay_out(figure)
+    return Scrubber(figure, time_label, description)
+
+
+def dial(
+    x,
+    curves: dict[str, np.ndarray],
+    values,
+    *,
+    label: str,
+    description: str,
+    x_label: str = "x",
+    y_label: str = "",
+    log: str = "",
+) -> Scrubber:
+    """Turn a dial over a parameter: curves computed beforehand for each of its ``values`` (V,).
+
+    x        (n,) common to all curves
+    curves   name -> (V, n), one row per value, or (n,) for a curve that stands still; a name of
+             :data:`fpcourse.plotting.COLORS` gets its colour
+    log      axes on a logarithmic scale: "", "x", "y" or "xy"
+
+    Raises ValueError where shapes disagree.
+    """
+    from plotly import graph_objects as go
+
+    x, values = checks.array("x", x, ndim=1), checks.array("values", values, ndim=1)
+    checks.choice("log", log, ("", "x", "y", "xy"))
+    curves = {name: checks.array(f"curve {name!r}", curve, ndim=(1, 2)) for name, curve in curves.items()}
+    figure = go.Figure()
+    for name, curve in curves.items():
+        if curve.shape not in ((len(x),), (len(values), len(x))):
+            raise ValueError(
+                f"curve {name!r} must have shape {(len(values), len(x))} or {(len(x),)}; got {curve.shape}"
+            )
+        style = {"color": COLORS.get(name), "dash": {"target": "dot", "theory": "dash"}.get(name, "solid")}
+        figure.add_scatter(x=_short(x), y=_short(curve if curve.ndim == 1 else curve[0]), name=name, line=style)
+    moving = [i for i, curve in enumerate(curves.values()) if curve.ndim == 2]
+    if not moving:
+        raise ValueError(f"at least one curve must have shape {(len(values), len(x))}, to move with the dial")
+    rows = list(curves.values())
+    figure.frames = [
+        go.Frame(name=_label(value), data=[go.Scatter(y=_short(rows[i][v])) for i in moving], traces=moving)
+        for v, value in enumerate(values)
+    ]
+    limits = np.log10(_positive(rows)) if "y" in log else np.concatenate([row.ravel() for row in rows])
+    figure.update_yaxes(range=_range(limits), title_text=y_label, type="log" if "y" in log else "linear")
+    figure.update_xaxes(title_text=x_label, type="log" if "x" in log else "linear")
+    _lay_out(figure)
+    return Scrubber(figure, label, description)
+
+
+def _positive(rows) -> np.ndarray:
+    values = np.concatenate([row.ravel() for row in rows])
+    if (values <= 0).any():
+        raise ValueError("curves on a logarithmic axis must be positive")
+    return values
+
+
+def _lay_out(figure) -> None:
+    figure.update_layout(
+        height=440,
+        template="plotly_white",
+        margin={"l": 50, "r": 20, "t": 40, "b": 50},
+        legend={"orientation": "h", "y": 1.18},
+    )
+
+
+def _short(values) -> list[float]:
+    """Four significant digits: what a screen can show, at a third of the page's weight."""
+    return [float(f"{value:.4g}") for value in np.asarray(values, dtype=float)]
+
+
+def _label(time: float) -> str:
+    return f"{time:.0f}" if float(time).is_integer() else f"{time:.3g}"
+
+
+def _range(*values) -> list[float]:
+    """Limits of an axis that holds all values of all frames, so that it stands still while they move."""
+    low, high = (float(edge([edge(v) for v in values])) for edge in (np.min, np.max))
+    space = 0.06 * ((high - low) or 1.0)
+    return [low - space, high + space]

@@ -1,0 +1,167 @@
+"""One figure style for the course: a colour always means the same thing, on a light page, a dark page and on paper.
+
+Colours follow Okabe and Ito, which stay apart for colour-blind readers; line styles repeat the distinction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fpcourse import checks, fourier
+from fpcourse.trajectory import Trajectory
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COLORS = {
+    "target": "#3b3b3b",
+    "network": "#0072b2",
+    "theory": "#d55e00",
+    "low": "#009e73",
+    "middle": "#e69f00",
+    "high": "#cc79a7",
+    "noise": "#999999",
+}
+ERROR_MAP = "viridis_r"  # errors: bright = learned
+
+
+def use_style() -> None:
+    """Set matplotlib's defaults for every figure of a lesson; call it once, after the settings."""
+    import matplotlib as mpl
+
+    mpl.rcParams.update(
+        {
+            "figure.dpi": 110,
+            "figure.figsize": (8.4, 3.0),
+            "figure.constrained_layout.use": True,
+            "figure.facecolor": "white",
+            "font.size": 10,
+            "axes.titlesize": 10,
+            "axes.titlelocation": "left",
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": True,
+            "grid.color": "#e6e6e6",
+            "axes.axisbelow": True,
+            "lines.linewidth": 1.8,
+            "legend.frameon": False,
+            "image.cmap": ERROR_MAP,
+        }
+    )
+
+
+def snapshots(
+    trajectory: Trajectory, y, at: Sequence[float], *, positions, frequencies, x_label: str = "x", channel: int = 0
+) -> Figure:
+    """Small multiples of one channel: the function over its target (top) and both spectra (bottom) at times ``at``.
+
+    y (n,) or (n, c) is the target; ``positions`` (n,) or (n, d) and ``frequencies`` (K,) or (K, d) are those of
+    :func:`fpcourse.fourier.nudft`. Raises ValueError where the trajectory has no inputs to draw over.
+    """
+    import matplotlib.pyplot as plt
+
+    x, target, spectra, target_spectrum, marks = spectrum_over_time(trajectory, y, positions, frequencies, channel)
+    figure, axes = plt.subplots(
+        2, len(at), figsize=(2.1 * len(at), 4.0), sharex="row", sharey="row", squeeze=False, height_ratios=(1.15, 1)
+    )
+    for (top, bottom), time in zip(axes.T, at, strict=True):
+        i = trajectory.nearest(time)
+        top.plot(x, target, color=COLORS["target"], lw=1, label="target")
+        top.plot(x, trajectory.outputs[i, :, channel], color=COLORS["network"], label="network")
+        top.set_title(f"step {trajectory.times[i]:.0f}")
+        bottom.vlines(marks, 0, target_spectrum, color=COLORS["target"], lw=1)
+        bottom.plot(marks, target_spectrum, "o", ms=4, mfc="none", color=COLORS["target"])
+        bottom.plot(marks, spectra[i], ".-", color=COLORS["network"], lw=1)
+        bottom.set_xlabel("frequency k")
+        top.set_xlabel(x_label)
+    axes[0, 0].set_ylabel("f(x, t)")
+    axes[1, 0].set_ylabel("amplitude")
+    axes[0, 0].legend(loc="upper left", fontsize=8)
+    return figure
+
+
+def spectrum_over_time(trajectory: Trajectory, y, positions, frequencies, channel: int = 0):
+    """What the figures of a trajectory need: x (n,), target (n,), |spectrum| (T, K), |target's| (K,), marks (K,)."""
+    if trajectory.inputs is None or trajectory.inputs.ndim != 2 or trajectory.inputs.shape[1] != 1:
+        raise ValueError("the trajectory needs inputs of shape (n, 1) to draw over; project the data first")
+    target = checks.points("y", y)
+    checks.same_length("y", target, "trajectory.outputs", trajectory.outputs, 0, 1)
+    marks = np.asarray(frequencies, dtype=float)
+    k = checks.points("frequencies", frequencies)
+    channels = slice(channel, channel + 1)
+    spectra = np.abs(fourier.nudft(positions, trajectory.outputs[:, :, channels], k))[:, :, 0]
+    target = target[:, channels] if target.shape[1] > 1 else target
+    marks = marks if marks.ndim == 1 else np.linalg.norm(marks, axis=1)
+    return trajectory.inputs[:, 0], target[:, 0], spectra, np.abs(fourier.nudft(positions, target, k))[:, 0], marks
+
+
+def band(axis: Axes, times, values, *, color, label: str) -> None:
+    """Draw the median over members of ``values`` (T, E) as a line and their whole range as a band."""
+    values = checks.array("values", values, ndim=2)
+    axis.fill_between(times, values.min(1), values.max(1), color=color, alpha=0.2, lw=0)
+    axis.plot(times, np.median(values, axis=1), color=color, label=label)
+
+
+def errors_by_frequency(times, errors, frequencies, *, threshold: float, time_label: str = "step") -> Figure:
+    """Errors (T, K, E) of E networks over time, a line (median) and a band (range) for each of K frequencies.
+
+    Low frequencies are green, high ones pink, and a dotted line marks the threshold of the learning time.
+    """
+    import matplotlib.pyplot as plt
+    from matplotlib.colors import LinearSegmentedColormap
+
+    errors = checks.array("errors", errors, ndim=3)
+    checks.same_length("frequencies", np.asarray(frequencies), "errors", errors, 0, 1)
+    shades = LinearSegmentedColormap.from_list("low to high", [COLORS[name] for name in ("low", "middle", "high")])
+    figure, axis = plt.subplots(figsize=(6.5, 3.2))
+    for i, (k, shade) in enumerate(zip(frequencies, shades(np.linspace(0, 1, len(frequencies))), strict=True)):
+        band(axis, times, errors[:, i], color=shade, label=f"k = {k}")
+    axis.axhline(threshold, color=COLORS["noise"], ls=":")
+    axis.set(xscale="symlog", yscale="log", xlim=(0, times[-1]), ylim=(1e-3, 3))
+    axis.set(xlabel=time_label, ylabel="$\\Delta_F(k)$")
+    axis.legend(loc="lower left")
+    return figure
+
+
+def bin_means(x, y, *, bins: int) -> tuple[np.ndarray, np.ndarray]:
+    """Means of x (n,) and of y (..., n) over ``bins`` groups of equally many neighbours in x: (bins,), (..., bins).
+
+    Turns a cloud of projected data into a line. Raises ValueError for more bins than points.
+    """
+    x, y = checks.array("x", x, ndim=1), np.asarray(y)
+    if y.shape[-1:] != x.shape:
+        raise ValueError(f"y must hold one value per point of x in its last axis; got {y.shape} and {x.shape}")
+    if checks.count("bins", bins) > len(x):
+        raise ValueError(f"bins must be at most the number of points {len(x)}; got {bins}")
+    groups = np.array_split(np.argsort(x, kind="stable"), bins)
+    return np.array([x[g].mean() for g in groups]), np.stack([y[..., g].mean(axis=-1) for g in groups], axis=-1)
+
+
+def error_map(axis: Axes, times, frequencies, errors, *, title: str = "", time_label: str = "step"):
+    """Heat map of relative errors (T, K): time to the right, frequency upwards, bright = learned.
+
+    The colour stops at 1 (nothing learned yet, or overshot) so that one outlier cannot wash the picture out.
+    """
+    from matplotlib.colors import LogNorm
+
+    errors = checks.array("errors", errors, ndim=2)
+    times, frequencies = np.asarray(times, float), np.asarray(frequencies, float)
+    mesh = axis.pcolormesh(
+        _edges(np.maximum(times, 0.5), log=True), _edges(frequencies), errors.T,
+        norm=LogNorm(0.03, 1.0), cmap=ERROR_MAP, rasterized=True,
+    )  # fmt: skip
+    axis.set(xscale="log", xlabel=time_label, title=title)
+    axis.grid(False)
+    return mesh
+
+
+def _edges(centres: np.ndarray, *, log: bool = False) -> np.ndarray:
+    """Cell borders half-way between centres, so that a mesh draws each value around its own coordinate."""
+    c = np.log(centres) if log else centres
+    middle = (c[1:] + c[:-1]) / 2
+    edges = np.concatenate([[2 * c[0] - middle[0]], middle, [2 * c[-1] - middle[-1]]])
+    return np.exp(edges) if log else edges
