@@ -208,8 +208,9 @@ class ConvNet(nn.Sequential):
 class SmallVGG(nn.Sequential):
     """VGG in miniature for (n, 3, 32, 32) -> (n, classes): pairs of 3x3 convolutions, then pooling, three times.
 
-    The shape of Simonyan and Zisserman (2015) at a quarter of its width; He initialization, without which six
-    ReLU layers start too close to zero to train in a minute.
+    The shape of Simonyan and Zisserman (2015) at a quarter of its width. He initialization, without which six
+    ReLU layers start too close to zero to train in a minute; the last layer starts at zero, so that training starts
+    from the zero function and not from a random one (what that does: lesson ``initialization``).
     """
 
     def __init__(self, classes: int = 10, *, channels: int = 16) -> None:
@@ -222,6 +223,7 @@ class SmallVGG(nn.Sequential):
             if isinstance(layer, (nn.Conv2d, nn.Linear)):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
                 nn.init.zeros_(layer.bias)
+        nn.init.zeros_(self[-1].weight)
 
 
 class Antisymmetric(nn.Module):

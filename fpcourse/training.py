@@ -87,7 +87,7 @@ def train(
 
     Losses are those of the whole training set at the snapshot. Snapshots are taken in evaluation mode and draw no
     random numbers: how many there are changes nothing in the training. An :class:`~fpcourse.models.Ensemble` takes
-    y (n, c) once; every member is trained on it ("mse" only). Raises ValueError for arguments that do not fit and
+    one target y (n, c) for all members or (n, members * c) for one each ("mse" only). Raises ValueError for arguments that do not fit and
     :class:`TrainingDiverged`, with the trajectory so far, where the loss stops being finite.
     """
     if not isinstance(model, nn.Module) or not any(p.requires_grad for p in model.parameters()):
@@ -209,9 +209,12 @@ def _targets(y, loss: str, model: nn.Module, x: Tensor, device: torch.device) ->
             )
         return torch.as_tensor(array, dtype=torch.int64, device=device)
     array = array[:, None] if array.ndim == 1 else array
-    if array.shape[1] * members != outputs:
-        raise ValueError(f"the model returns {outputs // members} number(s) per sample, y holds {array.shape[1]}")
-    return torch.as_tensor(np.tile(array, (1, members)), dtype=x.dtype, device=device)
+    if array.shape[1] == outputs // members:  # one target for every member of an ensemble
+        array = np.tile(array, (1, members))
+    if array.shape[1] != outputs:
+        each = "" if members == 1 else f" for one target, {outputs} for one per member"
+        raise ValueError(f"y must hold {outputs // members} column(s){each}; got {array.shape[1]}")
+    return torch.as_tensor(array, dtype=x.dtype, device=device)
 
 
 def _snapshot_steps(snapshots: int | Sequence[int], steps: int) -> set[int]:
