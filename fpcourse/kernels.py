@@ -1,0 +1,319 @@
+"""Tangent kernels: of a given network, of infinitely wide two-layer ReLU networks, and their spectra on spheres.
+
+The tangent kernel of a network h(x; theta) is K(x, x') = <dh/dtheta (x), dh/dtheta (x')>; gradient flow moves the
+outputs by du/dt = -K (u - y), see :mod:`fpcourse.flow` (Jacot, Gabriel, Hongler, NeurIPS 2018).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fpcourse import checks
+from fpcourse.models import MLP, TwoLayer
+
+SPHERE_TOLERANCE = 1e-6  # how far |x| or |cos(angle)| may pass 1: the rounding of float32 inputs, no more
+BLOCK_SAMPLES, BLOCK_BYTES = 256, 2**27  # a block of gradients stays below both
+
+# Gradients of a block of b samples with c outputs, factored by layer: each term (delta (b, c, w), h (b, v) or None,
+# constant) adds (delta . delta') (h . h' + constant) to the kernel. For a dense layer delta is the derivative of the
+# outputs by its preactivations, h its input, and the constant 1 its bias; no product delta h is ever formed.
+Term = tuple[Tensor, Tensor | None, float]
+
+
+def empirical_ntk(
+    model: nn.Module, x1, x2=None, *, dtype: torch.dtype = torch.float64, block: int | None = None
+) -> np.ndarray:
+    """Tangent kernel of ``model`` at its present parameters, in evaluation mode.
+
+    model   any torch module, x (n, ...) -> (n, c) or (n,). It is copied, never changed; parameters that do not require
+            a gradient do not count
+    x1, x2  (n1, ...) and (n2, ...) points or images; a vector of n numbers counts as (n, 1); x2 defaults to x1
+    dtype   of the computation; torch.float32 halves time and memory and costs positivity below 1e-6 of the largest
+            eigenvalue
+    block   samples per block; default: what fits in 128 MiB
+
+    Returns float64, (n1, n2) for c = 1 and (n1, n2, c, c) otherwise. Without x2 it is symmetric to the last bit and
+    positive semi-definite to rounding. ``TwoLayer`` and ``MLP`` go layer by layer (Jacot et al. 2018), everything else
+    through per-sample Jacobians (Novak et al., ICML 2022). Raises ValueError for bad input, a model without trainable
+    parameters or one that does not take the inputs.
+    """
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"model must be a torch module; got {type(model).__name__}")
+    if dtype not in (torch.float32, torch.float64):
+        raise ValueError(f"dtype must be torch.float32 or torch.float64; got {dtype}")
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise ValueError("the model has no parameter that requires a gradient, and so no tangent kernel")
+    model = copy.deepcopy(model).to(dtype).eval()
+    device = next(model.parameters()).device
+    a = _inputs("x1", x1, dtype, device)
+    b = a if x2 is None else _inputs("x2", x2, dtype, device)
+    if a.shape[1:] != b.shape[1:]:
+        raise ValueError(f"x1 and x2 must hold points of one shape; got {tuple(a.shape)} and {tuple(b.shape)}")
+    outputs, gradients = _outputs(model, a), _gradients(model)
+    if block is None:
+        sample = sum(t.nbytes for delta, h, _ in gradients(a[:1]) for t in (delta, h) if t is not None)
+        block = max(1, min(BLOCK_SAMPLES, BLOCK_BYTES // sample))
+    else:
+        block = checks.count("block", block)
+    kernel = np.empty((len(a), len(b), outputs, outputs))
+    for i in range(0, len(a), block):
+        left = gradients(a[i : i + block])
+        for j in range(i if x2 is None else 0, len(b), block):
+            same = x2 is None and i == j
+            part = _gram(left, left if same else gradients(b[j : j + block])).cpu().double().numpy()
+            if same:  # a matrix product is symmetric only to rounding
+                part = (part + part.transpose(1, 0, 3, 2)) / 2
+            kernel[i : i + block, j : j + block] = part
+            if x2 is None:
+                kernel[j : j + block, i : i + block] = part.transpose(1, 0, 3, 2)
+    return checks.array("the tangent kernel of the model", kernel[:, :, 0, 0] if outputs == 1 else kernel)
+
+
+def _inputs(name: str, x, dtype: torch.dtype, device: torch.device) -> Tensor:
+    array = checks.array(name, x)
+    if array.ndim == 0:
+        raise ValueError(f"{name} must hold points, shape (n,) or (n, ...); got a single number")
+    return torch.as_tensor(array[:, None] if array.ndim == 1 else array, dtype=dtype, device=device)
+
+
+def _outputs(model: nn.Module, x: Tensor) -> int:
+    """Outputs per sample; here a model meets inputs it may not take."""
+    try:
+        with torch.no_grad():
+            y = model(x[:1])
+    except RuntimeError as error:
+        raise ValueError(f"the model does not take inputs of shape {tuple(x.shape)}: {error}") from None
+    if y.ndim not in (1, 2) or len(y) != 1:
+        raise ValueError(f"the model must return (n, c) or (n,); for one sample it returned {tuple(y.shape)}")
+    return y.numel()
+
+
+def _gram(left: list[Term], right: list[Term]) -> Tensor:
+    """(b1, b2, c, c): sum over terms of (delta . delta') (h . h' + constant)."""
+    total = 0
+    for (delta1, h1, constant), (delta2, h2, _) in zip(left, right, strict=True):
+        b1, c, b2 = *delta1.shape[:2], len(delta2)
+        product = (delta1.reshape(b1 * c, -1) @ delta2.reshape(b2 * c, -1).T).view(b1, c, b2, c).transpose(1, 2)
+        total = total + product * (constant if h1 is None else (h1 @ h2.T + constant)[:, :, None, None])
+    return total
+
+
+def _gradients(model: nn.Module) -> Callable[[Tensor], list[Term]]:
+    """Inputs (b, ...) -> terms. Subclasses, activations with parameters and shared layers take the general path."""
+    names = {name for name, _ in model.named_parameters()}
+    if type(model) is TwoLayer and names <= {"w", "b", "a"}:
+        return lambda x: _two_layer_terms(model, x)
+    dense = ("weight", "bias")
+    if type(model) is MLP and names == {f"layers.{i}.{p}" for i in range(len(model.layers)) for p in dense}:
+        return lambda x: _mlp_terms(model, x)
+    trained = {name: parameter.detach() for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+    def output(parameters: dict[str, Tensor], point: Tensor) -> Tensor:
+        return torch.func.functional_call(model, parameters, (point[None],)).flatten()
+
+    rows = torch.func.vmap(torch.func.jacrev(output), (None, 0))
+    return lambda x: [(jacobian.detach()[..., None].flatten(2), None, 1.0) for jacobian in rows(trained, x).values()]
+
+
+def _activate(activation: Callable[[Tensor], Tensor], z: Tensor) -> tuple[Tensor, Tensor]:
+    """sigma(z) and sigma'(z) of an elementwise function."""
+    value, pullback = torch.func.vjp(activation, z)
+    return value, pullback(torch.ones_like(value))[0]
+
+
+def _dense(delta: Tensor, h: Tensor, weight: nn.Parameter, bias: nn.Parameter | None) -> list[Term]:
+    trains_bias = bias is not None and bias.requires_grad
+    if not (weight.requires_grad or trains_bias):
+        return []
+    return [(delta, h if weight.requires_grad else None, float(trains_bias))]
+
+
+def _identity(c: int, x: Tensor) -> Tensor:
+    """(b, c, c): the derivative of the outputs by themselves."""
+    return torch.eye(c, dtype=x.dtype, device=x.device).expand(len(x), c, c)
+
+
+@torch.no_grad()
+def _two_layer_terms(model: TwoLayer, x: Tensor) -> list[Term]:
+    value, slope = _activate(model.activation, model.preactivation(x))
+    delta = model.scale * slope[:, None] * model.a
+    last = _dense(_identity(len(model.a), x), model.scale * value, model.a, None)
+    if model.bias != "shift":
+        return _dense(delta, x, model.w, model.b) + last
+    # w_j.x + |w_j| l_j: its derivative x + l_j w_j/|w_j| depends on j and does not factor; one term per coordinate
+    if model.w.requires_grad:
+        shifts = model.b[:, None] * nn.functional.normalize(model.w, eps=torch.finfo(x.dtype).tiny)
+        last += [(delta * (x[:, i, None, None] + shifts[:, i]), None, 1.0) for i in range(x.shape[1])]
+    return last + ([(delta * model.w.norm(dim=1), None, 1.0)] if model.b.requires_grad else [])
+
+
+@torch.no_grad()
+def _mlp_terms(model: MLP, x: Tensor) -> list[Term]:
+    *hidden, last = model.layers
+    into, slopes = [x.flatten(1)], []  # inputs of the layers; slopes of the activations behind them
+    for layer in hidden:
+        value, slope = _activate(model.activation, layer(into[-1]))
+        into.append(value)
+        slopes.append(slope)
+    delta = _identity(last.out_features, x)
+    terms = _dense(delta, into.pop(), last.weight, last.bias)
+    for layer, after in zip(reversed(hidden), reversed(model.layers), strict=False):
+        delta = (delta @ after.weight) * slopes.pop()[:, None]
+        terms += _dense(delta, into.pop(), layer.weight, layer.bias)
+    return terms
+
+
+def two_layer_ntk(x1, x2=None, *, bias: bool, trained: str) -> np.ndarray:
+    """Tangent kernel (n1, n2) of infinitely wide two-layer ReLU networks at inputs (n, d) on the unit sphere.
+
+    It is the limit m -> inf of ``empirical_ntk`` for ``TwoLayer(d, m, bias=None, scale=m**-0.5, ...)`` with
+    trained="first":  ``a`` frozen, a_std=1 (or signs=True):  H of Basri et al. (NeurIPS 2019), :func:`basri_kernel`
+    trained="both":   a_std=1, w_std=2**0.5:                  Cao et al. (IJCAI 2021), :func:`cao_kernel`
+    With bias=True the inputs are (x, 1) / sqrt 2 and the bias starts at zero: in terms of ``TwoLayer``
+    bias="additive", b_std=0, scale=(2 * m)**-0.5. Then the first-layer kernel is H-bar of Basri et al.
+
+    Angles come from |x - x'| and |x + x'|, which do not cancel: the diagonal is exact. Without x2 the matrix is
+    symmetric to the last bit. Raises ValueError for points more than 1e-6 off the sphere and for bad input.
+    """
+    a = _on_sphere("x1", x1)
+    b = a if x2 is None else _on_sphere("x2", x2)
+    if a.shape[1] != b.shape[1]:
+        raise ValueError(f"x1 and x2 must have the same dimension; got shapes {tuple(a.shape)} and {tuple(b.shape)}")
+    far, near = (torch.cdist(a, s * b, compute_mode="donot_use_mm_for_euclid_dist").numpy() for s in (1, -1))
+    return _two_layer_kernel(2 * np.arctan2(far, near), bias, trained)
+
+
+def _on_sphere(name: str, x) -> Tensor:
+    array = checks.points(name, x)
+    norms = np.linalg.norm(array, axis=1, keepdims=True)
+    worst = np.abs(norms - 1).max()
+    if worst > SPHERE_TOLERANCE:
+        raise ValueError(f"{name} must lie on the unit sphere to {SPHERE_TOLERANCE:g}; a norm is off by {worst:.3g}")
+    return torch.as_tensor(array / norms)
+
+
+def _angle(t) -> np.ndarray:
+    """Angle in [0, pi] of a cosine that rounding may have carried past +-1."""
+    t = checks.array("t", t)
+    if np.abs(t).max() > 1 + SPHERE_TOLERANCE:
+        raise ValueError(f"t is the cosine of an angle and must lie in [-1, 1]; got values up to {np.abs(t).max():g}")
+    return np.arccos(np.clip(t, -1.0, 1.0))
+
+
+def _arc_cosine(theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    zero = (np.pi - theta) / (2 * np.pi)
+    return zero, np.cos(theta) * zero + np.sin(np.minimum(theta, np.pi - theta)) / (2 * np.pi)  # sin(np.pi) is not 0
+
+
+def _two_layer_kernel(theta: np.ndarray, bias: bool, trained: str) -> np.ndarray:
+    checks.choice("trained", trained, ("first", "both"))
+    checks.choice("bias", bias, (True, False))
+    zero, one = _arc_cosine(theta)
+    kernel = np.cos(theta) * zero + (2 * one if trained == "both" else 0.0)
+    return (kernel + zero) / 2 if bias else kernel
+
+
+def arc_cosine_0(t) -> np.ndarray:
+    """kappa_1 of Cao et al. (IJCAI 2021), E[1(w.x > 0) 1(w.x' > 0)] = (pi - theta) / 2 pi, for w ~ N(0, I).
+
+    t = cos(theta) = x.x' of unit vectors, any shape; half the arc-cosine kernel of degree 0 of Cho and Saul (NIPS
+    2009). Like all kernels here it is float64 of the shape of t, exact at t = +-1, and raises ValueError for t more
+    than 1e-6 outside [-1, 1].
+    """
+    return _arc_cosine(_angle(t))[0]
+
+
+def arc_cosine_1(t) -> np.ndarray:
+    """kappa_2 of Cao et al. (IJCAI 2021), E[relu(w.x) relu(w.x')] = t kappa_1 + sqrt(1 - t^2) / 2 pi; t any shape."""
+    return _arc_cosine(_angle(t))[1]
+
+
+def basri_kernel(t, *, bias: bool) -> np.ndarray:
+    """First layer trained: H = t (pi - theta) / 2 pi, with bias H-bar = (t + 1) (pi - theta) / 4 pi; t any shape.
+
+    Basri et al. (NeurIPS 2019), after Du et al. (ICLR 2019) and Xie et al. (AISTATS 2017). See :func:`two_layer_ntk`.
+    """
+    return _two_layer_kernel(_angle(t), bias, "first")
+
+
+def cao_kernel(t, *, bias: bool = False) -> np.ndarray:
+    """Both layers trained: K = t kappa_1 + 2 kappa_2, with bias (K + kappa_1) / 2; t any shape.
+
+    Cao et al. (IJCAI 2021), who have no bias. See :func:`two_layer_ntk` for the network and what its bias means.
+    """
+    return _two_layer_kernel(_angle(t), bias, "both")
+
+
+def sphere_eigenvalues(kernel: Callable[[np.ndarray], np.ndarray], dim: int, degrees) -> np.ndarray:
+    """Eigenvalues of f -> E_v[kernel(u.v) f(v)] on the spherical harmonics of the given degrees.
+
+    kernel   t = cos(angle) (N,) -> (N,)
+    dim      >= 1: the sphere S^dim in R^(dim+1); v is uniform on it, with total mass one
+    degrees  whole numbers >= 0, shape (K,) (or one number)
+
+    Returns (K,) by the Funk-Hecke formula, the mean over v of kernel(t) C_k(t) / C_k(1) with the Gegenbauer polynomial
+    C_k of index (dim - 1) / 2 (Basri et al. 2019; Cao et al. 2021). The kernel may be singular at t = +-1, as
+    arc-cosine kernels are. Rounding leaves an error of a few 1e-16 mean |kernel C_k / C_k(1)|; what lies below that
+    level is returned as exactly 0. For the kernels of this module and degrees to 100 the relative error is below 1e-8
+    wherever the eigenvalue exceeds 1e-11. Raises ValueError for dim < 1, degrees < 0 and a kernel that does not return
+    one finite number per t.
+    """
+    dim, degrees = checks.count("dim", dim), _whole("degrees", degrees)
+    t, log_sine, weight = _quarter_circle_rule()
+    weight = weight * np.exp((dim - 1) * log_sine)
+    weight /= 2 * weight.sum()
+    ahead, behind = (checks.array("kernel(t)", kernel(side)) for side in (t, -t))
+    if ahead.shape != t.shape or behind.shape != t.shape:
+        raise ValueError(f"kernel must map t of shape {t.shape} to the same shape; got {ahead.shape}")
+    size = weight * (np.abs(ahead) + np.abs(behind))
+    parts = weight * (ahead + behind), weight * (ahead - behind)  # C_k(-t) = (-1)^k C_k(t)
+    found = np.empty(degrees.max() + 1)
+    before, polynomial = np.zeros_like(t), np.ones_like(t)  # C_k / C_k(1), by its recurrence in k
+    for k in range(len(found)):
+        value, level = parts[k % 2] @ polynomial, size @ np.abs(polynomial)
+        found[k] = value if abs(value) > 16 * np.finfo(float).eps * level else 0.0
+        after = ((2 * k + dim - 1) * t * polynomial - k * before) / (k + dim - 1) if k else t
+        before, polynomial = polynomial, after
+    return found[degrees]
+
+
+def _quarter_circle_rule(nodes: int = 16001) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """cos(theta), log sin(theta) and weight (up to a factor) of tanh-sinh quadrature over [0, pi/2].
+
+    Its nodes crowd at both ends (Takahasi and Mori 1974), as kernels at the pole and high dimensions at the equator
+    need it. One node in twenty would do for the integrals; the others average out the rounding of the nodes.
+    """
+    s = np.linspace(-3.5, 3.5, nodes)
+    q = np.exp(-np.pi * np.sinh(np.abs(s)))
+    end = np.pi / 2 * q / (1 + q)  # distance from the nearer end: the pole for s < 0, else the equator
+    sine, cosine = np.sin(end), np.cos(end)
+    log_sine = np.where(s < 0, np.log(sine), np.log1p(-(sine**2)) / 2)
+    return np.where(s < 0, cosine, sine), log_sine, np.cosh(s) * q / (1 + q) ** 2
+
+
+def circle_eigenvalues(frequencies, *, bias: bool) -> np.ndarray:
+    """Closed form of the integral of H (bias: H-bar) times cos(k theta) over (-pi, pi), (K,), at frequencies k >= 0.
+
+    Basri et al. (NeurIPS 2019), with the even entries with bias corrected: half of those printed. Divide by 2 pi for
+    the uniform probability measure of :func:`sphere_eigenvalues`. Raises ValueError for frequencies < 0.
+    """
+    checks.choice("bias", bias, (True, False))
+    k = _whole("frequencies", frequencies).astype(float)
+    even = k % 2 == 0
+    square = np.where(even, k**2, 0.0)  # the formulas of the other parity must not divide by zero
+    without = np.where(even, 2 * (square + 1) / (np.pi * (square - 1) ** 2), np.where(k == 1, np.pi / 4, 0.0))
+    # H-bar = H / 2 + (pi - theta) / 4 pi; the second part gives pi / 4 at k = 0 and 1 / (pi k^2) at odd k
+    ramp = np.where(k == 0, np.pi / 4, np.where(even, 0.0, 1 / (np.pi * np.maximum(k, 1) ** 2)))
+    return without / 2 + ramp if bias else without
+
+
+def _whole(name: str, value) -> np.ndarray:
+    array = np.atleast_1d(checks.array(name, value, ndim=(0, 1)))
+    if (array != array.round()).any() or (array < 0).any():
+        raise ValueError(f"{name} must be whole numbers >= 0; got {value!r}")
+    return array.astype(int)

@@ -1,0 +1,594 @@
+import math
+from functools import partial
+
+import mpmath
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import integrate, special
+from torch import nn
+
+from fpcourse.kernels import (
+    arc_cosine_0,
+    arc_cosine_1,
+    basri_kernel,
+    cao_kernel,
+    circle_eigenvalues,
+    empirical_ntk,
+    sphere_eigenvalues,
+    two_layer_ntk,
+)
+from fpcourse.models import MLP, ConvNet, Ensemble, SmallVGG, TwoLayer, antisymmetric
+
+H = partial(basri_kernel, bias=False)
+H_BAR = partial(basri_kernel, bias=True)
+
+
+def x_tanh_x(z):
+    return z * torch.tanh(z)
+
+
+def jacobian(model, x):
+    """The oracle: one backward pass per sample and output, nothing else. (n, c, P) in float64."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    rows = []
+    for point in torch.as_tensor(x, dtype=torch.float64):
+        outputs = model(point[None]).flatten()
+        gradients = [torch.autograd.grad(y, parameters, retain_graph=True, allow_unused=True) for y in outputs]
+        filled = [
+            [torch.zeros_like(p) if g is None else g for g, p in zip(row, parameters, strict=True)] for row in gradients
+        ]
+        rows.append(torch.stack([torch.cat([g.flatten() for g in row]) for row in filled]))
+    return torch.stack(rows).numpy()
+
+
+def naive_ntk(model, x1, x2):
+    kernel = np.einsum("icp,jdp->ijcd", jacobian(model, x1), jacobian(model, x2))
+    return kernel[:, :, 0, 0] if kernel.shape[2] == 1 else kernel
+
+
+def as_matrix(kernel):
+    """(n, n, c, c) as (n c, n c)."""
+    if kernel.ndim == 2:
+        return kernel
+    n, m, c, _ = kernel.shape
+    return kernel.transpose(0, 2, 1, 3).reshape(n * c, m * c)
+
+
+def unit(rng, n, d):
+    x = rng.standard_normal((n, d))
+    return x / np.linalg.norm(x, axis=1, keepdims=True)
+
+
+def two_layer(**options):
+    torch.manual_seed(1)
+    model = TwoLayer(3, 7, **{"b_std": 0.7, "a_std": 1.3, "w_std": 0.9, "scale": 0.6, **options}).double()
+    return model
+
+
+def mlp(widths=(3, 5, 4, 6, 1), **options):
+    torch.manual_seed(2)
+    return MLP(widths, **{"std": 0.8, **options}).double()
+
+
+class GeneralTwoLayer(TwoLayer):
+    """A subclass may compute anything, so it takes the general path; this one computes the same."""
+
+
+class GeneralMLP(MLP):
+    pass
+
+
+class Scalar(nn.Module):
+    """Returns (n,), not (n, 1)."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(3)
+        self.first, self.last = nn.Linear(3, 4), nn.Linear(4, 1)
+
+    def forward(self, x):
+        return self.last(torch.tanh(self.first(x)))[:, 0]
+
+
+class Swish(nn.Module):
+    """An activation with a parameter of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.beta = nn.Parameter(torch.tensor(1.3))
+
+    def forward(self, z):
+        return z * torch.sigmoid(self.beta * z)
+
+
+def tied():
+    model = mlp((4, 4, 4, 1))
+    model.layers[1] = model.layers[0]
+    return model
+
+
+def frozen(model, *names):
+    for name in names:
+        model.get_parameter(name).requires_grad_(False)
+    return model
+
+
+STRUCTURED = {
+    **{
+        f"two-layer {bias} {outputs} {name}": two_layer(bias=bias, outputs=outputs, activation=activation)
+        for bias in ("additive", "shift", None)
+        for outputs in (1, 3)
+        for name, activation in (("relu", "relu"), ("tanh", "tanh"), ("x tanh x", x_tanh_x))
+    },
+    **{
+        f"two-layer {bias} without {'+'.join(names)}": frozen(two_layer(bias=bias, outputs=2), *names)
+        for bias in ("additive", "shift")
+        for names in (("w",), ("b",), ("a",), ("w", "a"), ("b", "a"), ("w", "b"))
+    },
+    "two-layer no bias without a": frozen(two_layer(bias=None), "a"),
+    "two-layer no bias without w": frozen(two_layer(bias=None), "w"),
+    "mlp tanh": mlp(),
+    "mlp relu": mlp(activation="relu"),
+    "mlp sine, 3 outputs": mlp((3, 5, 4, 3), activation="sine"),
+    "mlp x tanh x": mlp(activation=x_tanh_x),
+    "mlp one hidden": mlp((3, 5, 2)),
+    "mlp linear": mlp((3, 2)),
+    "mlp without a weight": frozen(mlp(), "layers.1.weight"),
+    "mlp without a bias": frozen(mlp((3, 5, 4, 2)), "layers.0.bias"),
+    "mlp last layer only": frozen(mlp(), *[f"layers.{i}.{p}" for i in range(3) for p in ("weight", "bias")]),
+    "mlp first layer only": frozen(mlp(), *[f"layers.{i}.{p}" for i in (1, 2, 3) for p in ("weight", "bias")]),
+}
+GENERAL = {
+    "subclass of TwoLayer": GeneralTwoLayer(3, 5, b_std=1.0).double(),
+    "subclass of MLP": GeneralMLP([3, 5, 2]).double(),
+    "antisymmetric": antisymmetric(mlp()),
+    "ensemble": Ensemble([3, 4, 1], 2).double(),
+    "scalar": Scalar().double(),
+    "activation with a parameter": mlp((3, 5, 4, 1), activation=Swish()).double(),
+    "two-layer, activation with a parameter": two_layer(activation=Swish()).double(),
+    "general, partly frozen": frozen(Scalar().double(), "first.weight"),
+}
+
+
+@pytest.mark.parametrize("model", [*STRUCTURED.values(), *GENERAL.values()], ids=[*STRUCTURED, *GENERAL])
+def test_empirical_ntk_equals_the_naive_jacobian(model):
+    rng = np.random.default_rng(0)
+    x1, x2 = rng.standard_normal((5, 3)), rng.standard_normal((4, 3))
+    wanted = naive_ntk(model, x1, x2)
+    np.testing.assert_allclose(empirical_ntk(model, x1, x2), wanted, rtol=1e-11, atol=1e-12 * np.abs(wanted).max())
+    kernel = as_matrix(empirical_ntk(model, x1))
+    wanted = as_matrix(naive_ntk(model, x1, x1))
+    np.testing.assert_allclose(kernel, wanted, rtol=1e-11, atol=1e-12 * np.abs(wanted).max())
+    np.testing.assert_array_equal(kernel, kernel.T)
+    eigenvalues = np.linalg.eigvalsh(kernel)
+    assert eigenvalues[0] >= -1e-13 * eigenvalues[-1]
+
+
+def test_layers_used_twice_are_not_counted_as_two():
+    model, x = tied(), np.random.default_rng(0).standard_normal((4, 4))
+    wanted = naive_ntk(model, x, x)
+    np.testing.assert_allclose(empirical_ntk(model, x), wanted, rtol=1e-11, atol=1e-12 * wanted.max())
+
+
+@pytest.mark.parametrize("net", [ConvNet(2, channels=1), SmallVGG(3, channels=1)], ids=["ConvNet", "SmallVGG"])
+def test_empirical_ntk_of_convolutional_networks(net):
+    torch.manual_seed(4)
+    x = torch.randn(3, 3, 32, 32)
+    wanted = naive_ntk(net.double(), x, x)
+    np.testing.assert_allclose(empirical_ntk(net, x, block=2), wanted, rtol=1e-10, atol=1e-11 * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize(
+    ("structured", "general"),
+    [
+        (TwoLayer(4, 300, outputs=2, bias="shift", b_std=1.0), GeneralTwoLayer(4, 300, outputs=2, bias="shift")),
+        (TwoLayer(4, 300), GeneralTwoLayer(4, 300)),
+        (MLP([4, 32, 32, 1]), GeneralMLP([4, 32, 32, 1])),
+    ],
+    ids=["shift", "additive", "mlp"],
+)
+def test_both_paths_agree_in_float32(structured, general):
+    general.load_state_dict(structured.state_dict())
+    x = np.random.default_rng(5).standard_normal((40, 4))
+    a, b = (empirical_ntk(model, x, dtype=torch.float32) for model in (structured, general))
+    assert np.abs(a - b).max() <= 1e-6 * np.abs(a).max()
+    exact = empirical_ntk(structured, x)
+    assert 1e-12 * np.abs(exact).max() < np.abs(a - exact).max() <= 1e-6 * np.abs(exact).max()
+
+
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 10), st.integers(0, 2**32 - 1))
+@settings(max_examples=25, deadline=None)
+def test_blocks_do_not_change_the_kernel(n1, n2, block, seed):
+    rng = np.random.default_rng(seed)
+    x1, x2 = rng.standard_normal((n1, 3)), rng.standard_normal((n2, 3))
+    for model in (STRUCTURED["mlp sine, 3 outputs"], GENERAL["ensemble"], STRUCTURED["two-layer additive 1 relu"]):
+        whole = empirical_ntk(model, x1, x2, block=10)
+        np.testing.assert_allclose(empirical_ntk(model, x1, x2, block=block), whole, rtol=1e-12, atol=1e-12)
+        kernel = as_matrix(empirical_ntk(model, x1, block=block))
+        np.testing.assert_array_equal(kernel, kernel.T)
+        np.testing.assert_allclose(kernel, as_matrix(empirical_ntk(model, x1, x1)), rtol=1e-12, atol=1e-12)
+
+
+def test_more_samples_than_a_block():
+    x = np.random.default_rng(6).standard_normal((600, 3))
+    wanted = jacobian(STRUCTURED["mlp tanh"], x)[:, 0]
+    np.testing.assert_allclose(empirical_ntk(STRUCTURED["mlp tanh"], x), wanted @ wanted.T, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", ["two-layer shift 3 tanh", "mlp sine, 3 outputs", "two-layer shift without b+a"])
+def test_kernel_times_vector_is_a_directional_derivative(name):
+    """K v = d/de h(theta + e J^T v), by central differences: no Jacobian on either side but through autograd once."""
+    model, rng = STRUCTURED[name], np.random.default_rng(7)
+    x = torch.as_tensor(rng.standard_normal((4, 3)))
+    v = torch.as_tensor(rng.standard_normal(tuple(model(x).shape)))
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    direction = torch.autograd.grad((model(x) * v).sum(), parameters)
+    start, step, moved = [p.detach().clone() for p in parameters], 1e-6, []
+    for sign in (1, -1):
+        with torch.no_grad():
+            for p, p0, g in zip(parameters, start, direction, strict=True):
+                p.copy_(p0 + sign * step * g)
+            moved.append(model(x).numpy())
+    with torch.no_grad():
+        for p, p0 in zip(parameters, start, strict=True):
+            p.copy_(p0)
+    derivative = (moved[0] - moved[1]) / (2 * step)
+    kernel = empirical_ntk(model, x).reshape(4, 4, v.shape[1], v.shape[1])
+    np.testing.assert_allclose(np.einsum("ijcd,jd->ic", kernel, v.numpy()), derivative, rtol=1e-6, atol=1e-6)
+
+
+def test_antisymmetric_network_has_the_kernel_of_its_model():
+    model, x = mlp((3, 6, 2)), np.random.default_rng(8).standard_normal((5, 3))
+    np.testing.assert_allclose(empirical_ntk(antisymmetric(model), x), empirical_ntk(model, x), rtol=1e-12, atol=1e-13)
+
+
+def test_a_zero_weight_has_the_gradient_torch_gives_it():
+    model = two_layer(bias="shift")
+    with torch.no_grad():
+        model.w[2] = 0.0
+    x = np.random.default_rng(9).standard_normal((4, 3))
+    np.testing.assert_allclose(empirical_ntk(model, x), naive_ntk(model, x, x), rtol=1e-12, atol=1e-13)
+
+
+def test_the_model_is_left_as_it_was():
+    model = nn.Sequential(nn.Linear(3, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Tanh(), nn.Linear(8, 1))
+    model[1].eval()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    x = np.random.default_rng(10).standard_normal((6, 3))
+    kernel = empirical_ntk(model, x)
+    np.testing.assert_array_equal(kernel, empirical_ntk(model, x))  # without dropout
+    assert [module.training for module in model] == [True, False, True, True, True] and model.training
+    for name, value in model.state_dict().items():
+        assert value.dtype == before[name].dtype
+        torch.testing.assert_close(value, before[name], rtol=0, atol=0)
+    assert all(p.grad is None for p in model.parameters())
+    wanted = naive_ntk(model.eval().double(), x, x)
+    np.testing.assert_allclose(kernel, wanted, rtol=1e-11, atol=1e-12)
+
+
+def test_vectors_count_as_points_on_a_line():
+    model = TwoLayer(1, 5).double()
+    x = np.linspace(-1, 1, 4)
+    np.testing.assert_array_equal(empirical_ntk(model, x), empirical_ntk(model, torch.as_tensor(x)[:, None]))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: empirical_ntk("model", [1.0]), "torch module"),
+        (lambda: empirical_ntk(mlp(), np.ones((2, 3)), dtype=torch.int64), "float32 or torch.float64"),
+        (lambda: empirical_ntk(mlp(), np.ones((2, 3)), block=0), "block"),
+        (lambda: empirical_ntk(mlp(), np.ones((2, 4))), "does not take inputs of shape"),
+        (lambda: empirical_ntk(mlp(), np.ones((2, 3)), np.ones((2, 2))), "one shape"),
+        (lambda: empirical_ntk(mlp(), [[np.nan] * 3]), "x1 must be finite"),
+        (lambda: empirical_ntk(mlp(), np.ones((2, 3)), [[np.inf] * 3]), "x2 must be finite"),
+        (lambda: empirical_ntk(mlp(), np.ones((0, 3))), "empty"),
+        (lambda: empirical_ntk(mlp(), 1.0), "single number"),
+        (lambda: empirical_ntk(mlp().requires_grad_(False), np.ones((2, 3))), "requires a gradient"),
+        (lambda: empirical_ntk(nn.Flatten(), np.ones((2, 3))), "requires a gradient"),
+        (lambda: empirical_ntk(nn.Sequential(nn.Conv2d(1, 1, 1)), np.ones((2, 1, 3, 3))), "must return"),
+        (lambda: empirical_ntk(TwoLayer(1, 2, a_std=math.inf), [1.0]), "finite"),
+        (lambda: two_layer_ntk([[1.0, 1.0]], bias=False, trained="first"), "unit sphere"),
+        (lambda: two_layer_ntk([[1.0 + 2e-6, 0.0]], bias=False, trained="first"), "unit sphere"),
+        (lambda: two_layer_ntk([[1.0, 0.0]], [[0.0, 0.0]], bias=False, trained="first"), "x2 must lie"),
+        (lambda: two_layer_ntk([[1.0, 0.0]], [[1.0, 0.0, 0.0]], bias=False, trained="first"), "same dimension"),
+        (lambda: two_layer_ntk([[1.0, np.nan]], bias=False, trained="first"), "finite"),
+        (lambda: two_layer_ntk([[1.0, 0.0]], bias=False, trained="last"), "trained must be one of"),
+        (lambda: two_layer_ntk([[1.0, 0.0]], bias="additive", trained="first"), "bias must be one of"),
+        (lambda: basri_kernel(1.1, bias=True), "cosine"),
+        (lambda: cao_kernel(-1.1), "cosine"),
+        (lambda: arc_cosine_0([0.0, np.nan]), "finite"),
+        (lambda: arc_cosine_1("t"), "t must be"),
+        (lambda: sphere_eigenvalues(H, 0, [1]), "dim"),
+        (lambda: sphere_eigenvalues(H, 1.5, [1]), "dim"),
+        (lambda: sphere_eigenvalues(H, 2, [-1]), "degrees"),
+        (lambda: sphere_eigenvalues(H, 2, [0.5]), "degrees"),
+        (lambda: sphere_eigenvalues(H, 2, []), "degrees"),
+        (lambda: sphere_eigenvalues(H, 2, [[1]]), "degrees"),
+        (lambda: sphere_eigenvalues(lambda t: 1.0, 2, [1]), "same shape"),
+        (lambda: sphere_eigenvalues(lambda t: np.where(t > 0, t, np.nan), 2, [1]), "finite"),
+        (lambda: circle_eigenvalues([-1], bias=True), "frequencies"),
+        (lambda: circle_eigenvalues([1], bias=None), "bias"),
+    ],
+)
+def test_bad_input_is_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+# Infinite width
+
+
+def network(width, bias, trained, seed):
+    """The networks whose limits ``two_layer_ntk`` states."""
+    torch.manual_seed(seed)
+    model = TwoLayer(
+        3,
+        width,
+        bias="additive" if bias else None,
+        scale=(2 * width) ** -0.5 if bias else width**-0.5,
+        w_std=2**0.5 if trained == "both" else 0.3,
+        signs=trained == "first",
+    )
+    return frozen(model, "a") if trained == "first" else model
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("trained", ["first", "both"])
+def test_two_layer_ntk_is_the_limit_of_the_empirical_kernel(bias, trained):
+    x = unit(np.random.default_rng(0), 6, 3)
+    x[1] = -x[0]
+    limit = two_layer_ntk(x, bias=bias, trained=trained)
+    errors = {
+        width: np.mean(
+            [np.abs(empirical_ntk(network(width, bias, trained, seed), x) - limit).max() for seed in range(8)]
+        )
+        for width in (1000, 100_000)
+    }
+    assert errors[100_000] < 0.015  # measured 0.001 (first) and 0.008 (both); the entries reach 0.5 and 1.5
+    assert 5 < errors[1000] / errors[100_000] < 20  # m^(-1/2): ten
+
+
+def test_first_layer_kernel_does_not_depend_on_the_law_of_the_output_signs():
+    x = unit(np.random.default_rng(1), 4, 3)
+    torch.manual_seed(0)
+    normal = frozen(TwoLayer(3, 200_000, bias=None, scale=200_000**-0.5, a_std=1.0), "a")
+    np.testing.assert_allclose(empirical_ntk(normal, x), two_layer_ntk(x, bias=False, trained="first"), atol=0.01)
+
+
+@pytest.mark.parametrize(
+    ("bias", "trained", "diagonal", "antipode"),
+    [(False, "first", 0.5, 0.0), (True, "first", 0.5, 0.0), (False, "both", 1.5, 0.0), (True, "both", 1.0, 0.0)],
+)
+def test_two_layer_ntk_is_exact_on_the_diagonal_and_at_the_antipodes(bias, trained, diagonal, antipode):
+    x = unit(np.random.default_rng(2), 40, 17)
+    kernel = two_layer_ntk(x, bias=bias, trained=trained)
+    np.testing.assert_array_equal(np.diag(kernel), diagonal)
+    np.testing.assert_array_equal(kernel, kernel.T)
+    np.testing.assert_array_equal(np.diag(two_layer_ntk(x, x.copy(), bias=bias, trained=trained)), diagonal)
+    np.testing.assert_array_equal(np.diag(two_layer_ntk(x, -x, bias=bias, trained=trained)), antipode)
+
+
+def exact(theta, bias, trained):
+    """The kernel at an angle, with 40 digits; the closed forms written out one by one."""
+    with mpmath.workdps(40):
+        t, s, rest = mpmath.cos(theta), mpmath.sin(theta), mpmath.pi - mpmath.mpf(theta)
+        kernel = {
+            (False, "first"): t * rest / (2 * mpmath.pi),
+            (True, "first"): (t + 1) * rest / (4 * mpmath.pi),
+            (False, "both"): (3 * t * rest + 2 * s) / (2 * mpmath.pi),
+            (True, "both"): ((3 * t + 1) * rest + 2 * s) / (4 * mpmath.pi),
+        }[bias, trained]
+    return kernel
+
+
+@given(st.floats(-12, 0.49), st.booleans(), st.booleans(), st.sampled_from(["first", "both"]))
+@settings(deadline=None)
+def test_two_layer_ntk_near_the_diagonal_and_the_antipode(exponent, opposite, bias, trained):
+    """arccos(x.x') errs by 1e-9 here and more; coordinates along the axes keep the angle itself exact."""
+    angle = 10**exponent
+    x1, x2 = [[1.0, 0.0]], [[math.cos(angle) * (1 - 2 * opposite), math.sin(angle)]]
+    theta = mpmath.pi - angle if opposite else angle
+    with mpmath.workdps(40):
+        wanted = exact(mpmath.pi - mpmath.mpf(angle) if opposite else theta, bias, trained)
+    assert abs(two_layer_ntk(x1, x2, bias=bias, trained=trained)[0, 0] - wanted) < 5e-16
+
+
+@given(st.floats(-1, 1), st.booleans())
+@settings(deadline=None)
+def test_kernels_of_the_cosine_against_mpmath(t, bias):
+    with mpmath.workdps(40):
+        theta = mpmath.acos(mpmath.mpf(t))
+        zero = float((mpmath.pi - theta) / (2 * mpmath.pi))
+        one = float((t * (mpmath.pi - theta) + mpmath.sin(theta)) / (2 * mpmath.pi))
+        first, both = float(exact(theta, bias, "first")), float(exact(theta, bias, "both"))
+    found = [arc_cosine_0(t), arc_cosine_1(t), basri_kernel(t, bias=bias), cao_kernel(t, bias=bias)]
+    np.testing.assert_allclose(found, [zero, one, first, both], rtol=0, atol=4e-16)
+
+
+@pytest.mark.parametrize("t", [-1.0, -0.8, -0.1, 0.0, 0.3, 0.99, 1.0])
+def test_arc_cosine_kernels_are_gaussian_expectations(t):
+    """In the plane of x and x', w = r (cos p, sin p) with E r^2 = 2: integrate over p where both neurons are active."""
+    theta = math.acos(t)
+    low, high = theta - math.pi / 2, math.pi / 2
+    both_active = (high - low) / (2 * math.pi)
+    product = integrate.quad(lambda p: 2 * math.cos(p) * math.cos(p - theta), low, high, epsabs=1e-13)[0] / (
+        2 * math.pi
+    )
+    np.testing.assert_allclose([arc_cosine_0(t), arc_cosine_1(t)], [both_active, product], atol=1e-13)
+
+
+@pytest.mark.parametrize("kernel", [arc_cosine_0, arc_cosine_1, H, H_BAR, cao_kernel, partial(cao_kernel, bias=True)])
+def test_cosines_that_rounding_carried_past_one(kernel):
+    past = np.nextafter(1.0, 2.0)
+    np.testing.assert_array_equal(kernel([past, -past, 1 + 9e-7]), kernel([1.0, -1.0, 1.0]))
+    assert kernel(np.zeros((2, 3))).shape == (2, 3) and kernel(0.5).shape == ()
+
+
+def test_values_at_the_ends():
+    ends = [1.0, 0.0, -1.0]
+    np.testing.assert_array_equal(arc_cosine_0(ends), [0.5, 0.25, 0.0])
+    np.testing.assert_array_equal(arc_cosine_1(ends)[[0, 2]], [0.5, 0.0])
+    assert abs(arc_cosine_1(0.0) - 1 / (2 * math.pi)) < 1e-16
+
+
+@given(
+    st.integers(2, 12), st.integers(1, 6), st.booleans(), st.sampled_from(["first", "both"]), st.integers(0, 2**32 - 1)
+)
+@settings(deadline=None, max_examples=50)
+def test_two_layer_ntk_is_positive_and_sees_only_angles(n, d, bias, trained, seed):
+    rng = np.random.default_rng(seed)
+    x = unit(rng, n, d + 1)
+    kernel = two_layer_ntk(x, bias=bias, trained=trained)
+    eigenvalues = np.linalg.eigvalsh(kernel)
+    assert eigenvalues[0] > -1e-14 * eigenvalues[-1]
+    rotation, _ = np.linalg.qr(rng.standard_normal((d + 1, d + 1)))
+    np.testing.assert_allclose(two_layer_ntk(x @ rotation, bias=bias, trained=trained), kernel, atol=1e-7)
+    of_cosine = partial(basri_kernel if trained == "first" else cao_kernel, bias=bias)
+    np.testing.assert_allclose(two_layer_ntk(x, -x[:2], bias=bias, trained=trained), of_cosine(-x @ x[:2].T), atol=1e-7)
+
+
+def test_points_normalised_in_float32_count_as_on_the_sphere():
+    x = torch.nn.functional.normalize(torch.randn(30, 9, generator=torch.Generator().manual_seed(0)), dim=1)
+    kernel = two_layer_ntk(x, bias=True, trained="both")
+    np.testing.assert_array_equal(np.diag(kernel), 1.0)
+
+
+# Spectra
+
+
+def oracle(dim, top):
+    """Eigenvalues of H, H-bar and Cao's kernel, degrees 0..top, with 30 digits: the textbook recurrence in t and
+    tanh-sinh quadrature over the whole of [0, pi]."""
+    with mpmath.workdps(30):
+        s = np.array([mpmath.mpf(i) / 65 for i in range(-247, 248)])
+        q = np.array([mpmath.exp(-mpmath.pi * mpmath.sinh(abs(v))) for v in s])
+        end = mpmath.pi * q / (1 + q)
+        sin = np.array([mpmath.sin(v) for v in end])
+        weight = np.array([mpmath.cosh(v) for v in s]) * q / (1 + q) ** 2 * sin ** (dim - 1)
+        weight = weight / weight.sum()
+        t = np.array([mpmath.cos(v) for v in end]) * np.sign(-s.astype(float) + 1e-9).astype(int)
+        rest = np.where(s <= 0, mpmath.pi - end, end)
+        kernels = np.array([t * rest / 2, (t + 1) * rest / 4, (3 * t * rest + 2 * sin) / 2]) / mpmath.pi * weight
+        before, polynomial = np.ones_like(t), t
+        rows = [kernels @ before, kernels @ polynomial]
+        for k in range(1, top):
+            before, polynomial = polynomial, ((2 * k + dim - 1) * t * polynomial - k * before) / (k + dim - 1)
+            rows.append(kernels @ polynomial)
+        return np.array(rows).T.astype(float)
+
+
+@pytest.mark.parametrize("dim", [1, 2, 3, 4, 5, 10, 50])
+def test_sphere_eigenvalues_against_high_precision(dim):
+    for kernel, wanted in zip((H, H_BAR, cao_kernel), oracle(dim, 100), strict=True):
+        found = sphere_eigenvalues(kernel, dim, range(101))
+        above = wanted > 1e-11
+        np.testing.assert_allclose(found[above], wanted[above], rtol=1e-8)
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-15)
+        if kernel is not H_BAR:
+            np.testing.assert_array_equal(found[3::2], 0.0)  # odd degrees >= 3 vanish without bias
+        assert (found[above] > 0).all() and (found >= 0).all()
+
+
+@pytest.mark.parametrize(
+    ("dim", "printed"),
+    [
+        (2, [1.5625e-1, 7.2917e-2, 1.3672e-2, 1.9531e-3, 1.1393e-3]),
+        (3, [1.4752e-1, 5.3766e-2, 8.1057e-3, 9.0063e-4, 4.5951e-4]),
+    ],
+)
+def test_eigenvalues_of_h_bar_on_the_2_and_3_sphere(dim, printed):
+    np.testing.assert_allclose(sphere_eigenvalues(H_BAR, dim, range(5)), printed, rtol=4e-5)
+
+
+@pytest.mark.parametrize(("dim", "slope"), [(2, -2.98), (3, -3.94), (4, -4.88)])
+def test_even_eigenvalues_of_the_full_kernel_decay_like_the_power_minus_d_minus_1(dim, slope):
+    at_40, at_80 = sphere_eigenvalues(cao_kernel, dim, [40, 80])
+    assert abs(math.log2(at_80 / at_40) - slope) < 0.005
+
+
+def test_eigenvalues_in_high_dimension_are_taylor_coefficients():
+    """mu_k d^k -> kappa^(k)(0) for d >> k."""
+    degrees = np.array([2, 4, 6])
+    derivatives = np.array([2, 3, 36]) / math.pi  # of (3 t (pi/2 + arcsin t) + 2 sqrt(1 - t^2)) / 2 pi
+    ratio = sphere_eigenvalues(cao_kernel, 800, degrees) * 800.0**degrees / derivatives
+    np.testing.assert_allclose(ratio, [0.996, 0.988, 0.975], atol=6e-4)
+
+
+@given(st.integers(1, 60), st.integers(0, 30), st.floats(0.1, 5))
+@settings(deadline=None, max_examples=60)
+def test_exponential_kernel_has_bessel_eigenvalues(dim, degree, gamma):
+    index = (dim - 1) / 2
+    wanted = special.gamma(index + 1) * (2 / gamma) ** index * special.iv(degree + index, gamma)
+    found = sphere_eigenvalues(lambda t: np.exp(gamma * t), dim, degree)
+    assert found.shape == (1,)
+    np.testing.assert_allclose(found[0], wanted, rtol=1e-7, atol=3e-15 * math.exp(gamma))
+
+
+@given(st.integers(1, 2000))
+@settings(deadline=None, max_examples=30)
+def test_polynomial_kernels_have_finitely_many_eigenvalues(dim):
+    degrees = range(12)
+    np.testing.assert_allclose(sphere_eigenvalues(np.ones_like, dim, degrees), [1] + [0] * 11, atol=0, rtol=1e-13)
+    np.testing.assert_allclose(
+        sphere_eigenvalues(lambda t: t, dim, degrees), [0, 1 / (dim + 1)] + [0] * 10, atol=0, rtol=1e-12
+    )
+    squared = [1 / (dim + 1), 0, 2 / ((dim + 1) * (dim + 3))] + [0] * 9
+    np.testing.assert_allclose(sphere_eigenvalues(lambda t: t**2, dim, degrees), squared, atol=0, rtol=1e-11)
+
+
+@pytest.mark.parametrize("dim", [2, 3, 6])
+def test_eigenvalues_sum_up_to_the_kernel(dim):
+    """kernel(t) = sum_k lambda_k N(dim, k) C_k(t) / C_k(1), with N the number of harmonics (Mercer)."""
+    t, degrees, index = np.linspace(-1, 1, 7), np.arange(40), (dim - 1) / 2
+    count = (2 * degrees + dim - 1) / (dim - 1) * special.comb(degrees + dim - 2, degrees)
+    harmonics = np.stack(
+        [special.eval_gegenbauer(k, index, t) / special.eval_gegenbauer(k, index, 1.0) for k in degrees]
+    )
+    values = sphere_eigenvalues(lambda t: 1 / (1.5 - t), dim, degrees)
+    np.testing.assert_allclose((values * count) @ harmonics, 1 / (1.5 - t), rtol=1e-6)
+
+
+def test_degrees_keep_their_order():
+    every = sphere_eigenvalues(H_BAR, 2, range(8))
+    np.testing.assert_array_equal(sphere_eigenvalues(H_BAR, 2, [7, 0, 7, 3]), every[[7, 0, 7, 3]])
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_circle_eigenvalues_are_the_integrals(bias):
+    frequencies = range(12)
+    wanted = [
+        float(2 * mpmath.quad(lambda p: exact(p, bias, "first") * mpmath.cos(k * p), mpmath.linspace(0, mpmath.pi, 8)))  # noqa: B023
+        for k in frequencies
+    ]
+    np.testing.assert_allclose(circle_eigenvalues(frequencies, bias=bias), wanted, rtol=1e-12, atol=1e-15)
+    found = sphere_eigenvalues(partial(basri_kernel, bias=bias), 1, range(101))
+    np.testing.assert_allclose(2 * np.pi * found, circle_eigenvalues(range(101), bias=bias), rtol=1e-9, atol=0)
+
+
+def test_circle_eigenvalues_as_printed_and_as_corrected():
+    pi = math.pi
+    np.testing.assert_allclose(
+        circle_eigenvalues([0, 1, 2, 3, 4], bias=False), [2 / pi, pi / 4, 10 / (9 * pi), 0, 34 / (225 * pi)], rtol=1e-15
+    )
+    np.testing.assert_allclose(
+        circle_eigenvalues([0, 1, 2, 3, 4], bias=True),
+        [1 / pi + pi / 4, 1 / pi + pi / 8, 5 / (9 * pi), 1 / (9 * pi), 17 / (225 * pi)],
+        rtol=1e-15,
+    )
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_kernel_matrix_on_a_regular_polygon_has_the_aliased_spectrum(bias):
+    """n points on the circle make the kernel matrix circulant: its eigenvalues are sums over k + n Z."""
+    n = 32
+    angles = 2 * np.pi * np.arange(n) / n
+    kernel = two_layer_ntk(np.stack([np.cos(angles), np.sin(angles)], 1), bias=bias, trained="first")
+    waves = np.exp(1j * np.outer(np.arange(6), angles))
+    found = ((waves @ kernel) * waves.conj()).sum(1).real / n
+    aliases = np.abs(np.arange(6)[:, None] + n * np.arange(-2000, 2001)).astype(int)
+    wanted = n * circle_eigenvalues(aliases.ravel(), bias=bias).reshape(aliases.shape).sum(1) / (2 * np.pi)
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-12)
