@@ -1,0 +1,128 @@
+"""Exact kernel gradient flow: what gradient descent does to a function as long as its tangent kernel stands still.
+
+du/dt = -K (u - y) is linear, so one eigendecomposition K = Q diag(lambda) Q^T gives every time at once: the residual
+along each eigenvector decays as exp(-lambda t), large eigenvalues first (Jacot et al., NeurIPS 2018; Arora et al.,
+ICML 2019).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fpcourse import checks
+from fpcourse.trajectory import Trajectory
+
+ASYMMETRY = 1e-6  # of the largest entry: what float32 leaves of a symmetric matrix
+NEGATIVITY = 1e-5  # of the largest eigenvalue: what float32 leaves of a positive semi-definite one
+
+
+def kernel_flow(kernel, y, times, *, kernel_test=None, initial=None, initial_test=None, inputs=None) -> Trajectory:
+    """Solve du/dt = -K (u - y), u(0) = initial, exactly at all times.
+
+    kernel        (n, n) symmetric positive semi-definite, the same for all c channels; or (n, n, c, c), as
+                  :func:`~fpcourse.kernels.empirical_ntk` returns it for c outputs, which couples them
+    y             (n, c) or (n,) targets
+    times         (T,) strictly increasing, >= 0. Full-batch gradient descent on "mse" follows the flow at
+                  t = 2 * learning_rate * step / (n * c) as learning_rate -> 0
+    kernel_test   (n_test, n), or (n_test, n, c, c): kernel between test and training points. The outputs are then
+                  those at the test points, dv/dt = -K_test (u - y), else those at the training points
+    initial       (n, c) or (n,) values at t = 0, default 0;  initial_test: (n_test, c) or (n_test,) at the test points.
+                  With kernel_test give both or neither
+    inputs        the points where the outputs are, for the record
+
+    Eigenvalues up to n * 2.2e-16 of the largest count as zero: along them nothing moves. Losses are the training "mse"
+    (mean over samples and outputs). Raises ValueError for shapes that disagree, a kernel that is not symmetric or has
+    an eigenvalue below -1e-5 of the largest, negative times, NaN or inf.
+    """
+    times = checks.array("times", times, ndim=1)
+    if times.min() < 0:
+        raise ValueError(f"times must be >= 0; got {times.min():g}")
+    modes = _modes(kernel, y, kernel_test, initial, initial_test)
+    exponents = -times[:, None] * modes.eigenvalues
+    done = -np.expm1(exponents)
+    if kernel_test is not None:
+        done = done * modes.inverse
+    losses = np.exp(2 * exponents) @ (modes.gap**2).sum(axis=1) / modes.gap.size
+    return Trajectory(times, modes.outputs(done), inputs=inputs, losses=losses)
+
+
+def interpolant(kernel, y, kernel_test, *, initial=None, initial_test=None) -> np.ndarray:
+    """The limit t -> inf of :func:`kernel_flow` at the test points, (n_test, c) float64.
+
+    initial_test + K_test K^+ (y - initial): of all functions through the data the one nearest to the initial function,
+    in the norm of the kernel's Hilbert space. Arguments, null eigenvalues and errors as in :func:`kernel_flow`.
+    """
+    modes = _modes(kernel, y, checks.array("kernel_test", kernel_test), initial, initial_test)
+    return modes.outputs(modes.inverse[None])[0]
+
+
+@dataclass(frozen=True)
+class _Modes:
+    """The flow in the eigenbasis of the kernel. N = n modes, or n * c where the kernel couples the channels."""
+
+    eigenvalues: np.ndarray  # (N,), null ones exactly 0
+    basis: np.ndarray  # (N_out, N): a unit of each mode, seen at the points of the outputs
+    gap: np.ndarray  # (N, columns): y - initial in the eigenbasis
+    start: np.ndarray  # (n_out, c): outputs at t = 0
+
+    @property
+    def inverse(self) -> np.ndarray:
+        """1 / lambda, and 0 along null directions: K_test vanishes there as well, but for rounding."""
+        alive = self.eigenvalues > 0
+        return alive / np.where(alive, self.eigenvalues, 1.0)
+
+    def outputs(self, done: np.ndarray) -> np.ndarray:
+        """(T, n_out, c), when each mode has gone the part ``done`` (T, N) of its gap; one product for all times."""
+        parts = (done.T[:, :, None] * self.gap[:, None]).reshape(len(self.gap), -1)
+        moved = (self.basis @ parts).reshape(len(self.basis), len(done), -1)
+        return self.start + moved.transpose(1, 0, 2).reshape(len(done), *self.start.shape)
+
+
+def _modes(kernel, y, kernel_test, initial, initial_test) -> _Modes:
+    y = checks.points("y", y)
+    n, c = y.shape
+    kernel = checks.array("kernel", kernel, ndim=(2, 4))
+    if kernel.shape not in ((n, n), (n, n, c, c)):
+        raise ValueError(f"for y {y.shape} kernel must be square, {(n, n)} or {(n, n, c, c)}; got {kernel.shape}")
+    if kernel_test is None:
+        if initial_test is not None:
+            raise ValueError("initial_test needs kernel_test; without it the outputs are those at the training points")
+    else:
+        kernel_test = checks.array("kernel_test", kernel_test, ndim=kernel.ndim)
+        if kernel_test.shape[1:] != kernel.shape[1:]:
+            raise ValueError(f"kernel_test must be (n_test, *{kernel.shape[1:]}); got {kernel_test.shape}")
+        if (initial is None) != (initial_test is None):
+            raise ValueError("initial and initial_test are one function at two sets of points; give both or neither")
+    initial = _values("initial", initial, n, c)
+    start = initial if kernel_test is None else _values("initial_test", initial_test, len(kernel_test), c)
+
+    matrix = _matrix(kernel)
+    asymmetry = np.abs(matrix - matrix.T).max()
+    if asymmetry > ASYMMETRY * np.abs(matrix).max():
+        raise ValueError(f"kernel must be symmetric; entries differ from the transposed ones by up to {asymmetry:.3g}")
+    eigenvalues, vectors = np.linalg.eigh(matrix)
+    low, high = eigenvalues[0], eigenvalues[-1]
+    if low < -NEGATIVITY * abs(high):
+        raise ValueError(f"kernel must be positive semi-definite; its eigenvalues go from {low:.3g} to {high:.3g}")
+    eigenvalues[eigenvalues <= len(matrix) * np.finfo(float).eps * high] = 0.0
+    gap = vectors.T @ (y - initial).reshape(len(matrix), -1)
+    return _Modes(eigenvalues, vectors if kernel_test is None else _matrix(kernel_test) @ vectors, gap, start)
+
+
+def _matrix(kernel: np.ndarray) -> np.ndarray:
+    """(n1, n2) as it is; (n1, n2, c, c) as one matrix (n1 * c, n2 * c) that acts on all channels at once."""
+    if kernel.ndim == 2:
+        return kernel
+    n1, n2, c, _ = kernel.shape
+    return kernel.transpose(0, 2, 1, 3).reshape(n1 * c, n2 * c)
+
+
+def _values(name: str, value, n: int, c: int) -> np.ndarray:
+    if value is None:
+        return np.zeros((n, c))
+    value = checks.points(name, value)
+    if value.shape != (n, c):
+        raise ValueError(f"{name} must have shape {(n, c)}; got {value.shape}")
+    return value

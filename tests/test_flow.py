@@ -1,0 +1,377 @@
+import copy
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import integrate, linalg
+from torch import nn
+
+from fpcourse.flow import interpolant, kernel_flow
+from fpcourse.kernels import empirical_ntk, two_layer_ntk
+from fpcourse.models import MLP, TwoLayer, antisymmetric
+from fpcourse.training import train
+
+
+def problem(seed, n=6, n_test=4, c=2, rank=None):
+    """A joint kernel of training and test points from random features; of lower rank than n where asked."""
+    rng = np.random.default_rng(seed)
+    features = rng.standard_normal((n + n_test, rank or n + 3))
+    joint = features @ features.T / features.shape[1]
+    return {
+        "kernel": joint[:n, :n],
+        "y": rng.standard_normal((n, c)),
+        "kernel_test": joint[n:, :n],
+        "initial": rng.standard_normal((n, c)),
+        "initial_test": rng.standard_normal((n_test, c)),
+    }, features
+
+
+def training_part(case):
+    return {name: case[name] for name in ("kernel", "y", "initial")}
+
+
+@pytest.mark.parametrize("rank", [None, 3])
+def test_flow_solves_the_differential_equation(rank):
+    case, _ = problem(0, rank=rank)
+    kernel, y, kernel_test, u0, v0 = case.values()
+    n, times = len(y), np.array([0.0, 0.01, 0.3, 2.0, 15.0])
+
+    def velocity(t, state):
+        residual = state[: y.size].reshape(y.shape) - y
+        return np.concatenate([(-kernel @ residual).ravel(), (-kernel_test @ residual).ravel()])
+
+    start = np.concatenate([u0.ravel(), v0.ravel()])
+    solved = integrate.solve_ivp(velocity, (0, 15), start, "DOP853", times, rtol=1e-12, atol=1e-13).y.T
+    on_training = kernel_flow(times=times, **training_part(case))
+    on_test = kernel_flow(times=times, **case)
+    wanted = solved[:, : y.size].reshape(-1, n, 2)
+    np.testing.assert_allclose(on_training.outputs, wanted, atol=1e-10)
+    np.testing.assert_allclose(on_test.outputs, solved[:, y.size :].reshape(-1, 4, 2), atol=1e-10)
+    np.testing.assert_array_equal(on_test.times, times)
+    for trajectory in (on_training, on_test):
+        np.testing.assert_allclose(trajectory.losses, ((wanted - y) ** 2).mean((1, 2)), atol=1e-11)
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(0, 50), st.integers(1, 7))
+@settings(deadline=None, max_examples=40)
+def test_flow_is_the_matrix_exponential(seed, time, rank):
+    case, _ = problem(seed, rank=rank)
+    kernel, y, u0 = case["kernel"], case["y"], case["initial"]
+    found = kernel_flow(kernel, y, [time], initial=u0).outputs[0]
+    np.testing.assert_allclose(found, y + linalg.expm(-time * kernel) @ (u0 - y), atol=1e-12)
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(0.01, 20), st.floats(0.01, 20), st.integers(1, 8))
+@settings(deadline=None, max_examples=40)
+def test_flow_for_t_and_then_for_s_is_flow_for_t_plus_s(seed, t, s, rank):
+    case, _ = problem(seed, rank=rank)
+    first = kernel_flow(times=[t], **training_part(case)).outputs[0]
+    first_test = kernel_flow(times=[t], **case).outputs[0]
+    second = {**case, "initial": first, "initial_test": first_test}
+    for part, name in ((training_part, "training"), (dict, "test")):
+        np.testing.assert_allclose(
+            kernel_flow(times=[s], **part(second)).outputs,
+            kernel_flow(times=[t + s], **part(case)).outputs,
+            atol=1e-11,
+            err_msg=name,
+        )
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(-3, 3), st.integers(1, 8))
+@settings(deadline=None, max_examples=40)
+def test_flow_is_affine_in_data_and_initial_values_and_blind_to_the_order_of_samples(seed, factor, rank):
+    times = [0.0, 0.4, 7.0]
+    a, _ = problem(seed, rank=rank)
+    b = {**problem(seed + 1)[0], "kernel": a["kernel"], "kernel_test": a["kernel_test"]}
+    mixed = {name: a[name] + factor * b[name] for name in ("y", "initial", "initial_test")}
+    found = kernel_flow(times=times, **{**a, **mixed}).outputs
+    wanted = kernel_flow(times=times, **a).outputs + factor * kernel_flow(times=times, **b).outputs
+    np.testing.assert_allclose(found, wanted, atol=1e-11)
+
+    order = np.random.default_rng(seed).permutation(len(a["y"]))
+    shuffled = {
+        "kernel": a["kernel"][np.ix_(order, order)],
+        "y": a["y"][order],
+        "initial": a["initial"][order],
+    }
+    np.testing.assert_allclose(
+        kernel_flow(times=times, **shuffled).outputs,
+        kernel_flow(times=times, **training_part(a)).outputs[:, order],
+        atol=1e-11,
+    )
+    faster = {**a, "kernel": 3 * a["kernel"], "kernel_test": 3 * a["kernel_test"]}
+    np.testing.assert_allclose(
+        kernel_flow(times=[0.2], **faster).outputs, kernel_flow(times=[0.6], **a).outputs, atol=1e-11
+    )
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 8))
+@settings(deadline=None, max_examples=40)
+def test_test_points_among_the_training_points_move_with_them(seed, rank):
+    case, _ = problem(seed, rank=rank)
+    rows = [4, 0, 4]
+    case |= {"kernel_test": case["kernel"][rows], "initial_test": case["initial"][rows]}
+    times = [0.0, 0.3, 9.0, 1e4]
+    on_test = kernel_flow(times=times, **case).outputs
+    np.testing.assert_allclose(on_test, kernel_flow(times=times, **training_part(case)).outputs[:, rows], atol=1e-9)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 8))
+@settings(deadline=None, max_examples=40)
+def test_loss_never_grows(seed, rank):
+    case, _ = problem(seed, rank=rank)
+    losses = kernel_flow(times=np.geomspace(1e-3, 1e3, 30), **case).losses
+    assert (np.diff(losses) <= 1e-15 * losses[0]).all()
+
+
+def test_discrete_gradient_descent_converges_to_the_flow_at_first_order():
+    """GD on the features' weights; errors halve with the step."""
+    case, features = problem(1, n=8, n_test=5, c=1)
+    n, time = 8, 1.5
+    train_features, test_features = features[:n], features[n:]
+    weights = np.random.default_rng(2).standard_normal((features.shape[1], 1))
+    scale = 1 / np.sqrt(features.shape[1])
+    case |= {"initial": scale * train_features @ weights, "initial_test": scale * test_features @ weights}
+    flow, errors = kernel_flow(times=[time], **case).outputs[0], []
+    for steps in (200, 400, 800):
+        w = weights.copy()
+        for _ in range(steps):
+            w -= time / steps * scale * train_features.T @ (scale * train_features @ w - case["y"])
+        errors.append(np.abs(scale * test_features @ w - flow).max())
+    np.testing.assert_allclose(np.divide(errors[:-1], errors[1:]), 2, rtol=0.02)
+    assert errors[-1] < 2e-3
+
+
+@pytest.mark.parametrize("c", [1, 3])
+def test_trained_linear_model_follows_the_flow_in_the_time_of_the_mse(c):
+    """t = 2 learning_rate step / (n c), the convention of training.train; half the step, half the error."""
+    rng = np.random.default_rng(3)
+    x, x_test, y = rng.standard_normal((7, 4)), rng.standard_normal((3, 4)), rng.standard_normal((7, c))
+    errors = []
+    for steps in (400, 800):
+        torch.manual_seed(0)
+        model = MLP([4, c]).double()
+        kernel, kernel_test = empirical_ntk(model, x), empirical_ntk(model, x_test, x)
+        initial, initial_test = (model(torch.as_tensor(points)).detach() for points in (x, x_test))
+        learning_rate = 0.8 * c / steps
+        options = {"optimizer": "gd", "learning_rate": learning_rate, "snapshots": 20, "progress": False}
+        run = train(model, x, y, steps=steps, evaluate_on=x_test, device="cpu", **options)
+        start = {"initial": initial, "initial_test": initial_test}
+        flow = kernel_flow(
+            kernel, y, 2 * learning_rate * run.times / (7 * c), kernel_test=kernel_test, inputs=x_test, **start
+        )
+        assert np.abs(run.outputs[-1] - run.outputs[0]).max() > 0.1
+        errors.append([np.abs(flow.outputs - run.outputs).max(), np.abs(flow.losses - run.losses).max()])
+    assert max(errors[1]) < 2e-3
+    np.testing.assert_allclose(np.divide(errors[0], errors[1]), 2, rtol=0.05)
+    np.testing.assert_array_equal(flow.inputs, run.inputs)
+
+
+def test_coupled_outputs_follow_their_joint_kernel():
+    """(n, n, c, c): the velocity of one output depends on the residuals of all."""
+    torch.manual_seed(1)
+    model, rng = MLP([3, 4, 2], std=1.0).double(), np.random.default_rng(4)
+    x, x_test, y = rng.standard_normal((5, 3)), rng.standard_normal((3, 3)), rng.standard_normal((5, 2))
+    kernel, kernel_test = empirical_ntk(model, x), empirical_ntk(model, x_test, x)
+    assert kernel.shape == (5, 5, 2, 2) and np.abs(kernel[..., 0, 1]).max() > 0.01
+    u0, v0 = rng.standard_normal((5, 2)), rng.standard_normal((3, 2))
+
+    def velocity(t, state):
+        residual = state[:10].reshape(5, 2) - y
+        moved = [np.einsum("ijcd,jd->ic", k, residual).ravel() for k in (kernel, kernel_test)]
+        return -np.concatenate(moved)
+
+    start, times = np.concatenate([u0.ravel(), v0.ravel()]), [0.05, 1.0]
+    solved = integrate.solve_ivp(velocity, (0, 1), start, "DOP853", times, rtol=1e-12, atol=1e-13).y.T
+    found = kernel_flow(kernel, y, times, initial=u0)
+    np.testing.assert_allclose(found.outputs, solved[:, :10].reshape(2, 5, 2), atol=1e-9)
+    np.testing.assert_allclose(found.losses, ((solved[:, :10].reshape(2, 5, 2) - y) ** 2).mean((1, 2)), atol=1e-9)
+    on_test = kernel_flow(kernel, y, times, kernel_test=kernel_test, initial=u0, initial_test=v0)
+    np.testing.assert_allclose(on_test.outputs, solved[:, 10:].reshape(2, 3, 2), atol=1e-9)
+    limit = interpolant(kernel, y, kernel, initial=u0, initial_test=u0)
+    np.testing.assert_allclose(limit, y, atol=1e-9)
+
+
+def test_wide_antisymmetric_network_follows_its_kernel():
+    """m = 8192, eta = .05 / lambda_max, n = 32: within 5 % of |y| at all times (measured below 2 %)."""
+    torch.manual_seed(2)
+    angles = torch.linspace(-torch.pi, torch.pi, 33)[:-1]
+    x = torch.stack([angles.cos(), angles.sin()], 1)
+    y = torch.sin(angles) + torch.sin(2 * angles)
+    model = antisymmetric(TwoLayer(2, 8192, scale=8192**-0.5))
+    kernel = empirical_ntk(model, x)
+    learning_rate = 0.05 / np.linalg.eigvalsh(kernel)[-1] * 32 / 2  # the "mse" carries 2 / n
+    run = train(
+        model, x, y, steps=300, learning_rate=learning_rate, optimizer="gd", snapshots=25, progress=False, device="cpu"
+    )
+    flow = kernel_flow(kernel, y, 2 * learning_rate * run.times / 32)
+    distance = np.linalg.norm(run.outputs - flow.outputs, axis=(1, 2)) / float(y.norm())
+    assert distance.max() < 0.05
+    assert flow.losses[-1] < 0.1 * flow.losses[0]
+
+
+# Limits
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(deadline=None, max_examples=40)
+def test_interpolant_is_the_limit_and_goes_through_the_data(seed):
+    case, _ = problem(seed)
+    limit = interpolant(**case)
+    smallest = np.linalg.eigvalsh(case["kernel"])[0]
+    late = kernel_flow(times=[40 / smallest], **case).outputs[0]
+    scale = np.linalg.cond(case["kernel"])
+    np.testing.assert_allclose(late, limit, atol=1e-13 * scale)
+    wanted = case["initial_test"] + case["kernel_test"] @ np.linalg.solve(case["kernel"], case["y"] - case["initial"])
+    np.testing.assert_allclose(limit, wanted, atol=1e-13 * scale)
+    at_data = {**case, "kernel_test": case["kernel"], "initial_test": case["initial"]}
+    np.testing.assert_allclose(interpolant(**at_data), case["y"], atol=1e-13 * scale)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 5))
+@settings(deadline=None, max_examples=40)
+def test_null_directions_stay_where_they_started(seed, rank):
+    case, features = problem(seed, rank=rank)
+    basis = linalg.orth(features[:6])
+    late = kernel_flow(times=[0.5, 1e12], **training_part(case)).outputs
+    moved = late - case["initial"]
+    np.testing.assert_allclose(moved - basis @ (basis.T @ moved), 0, atol=1e-9)
+    wanted = case["initial"] + basis @ (basis.T @ (case["y"] - case["initial"]))
+    np.testing.assert_allclose(late[-1], wanted, atol=1e-9)
+    wanted = case["initial_test"] + features[6:] @ np.linalg.pinv(features[:6]) @ (case["y"] - case["initial"])
+    scale = np.linalg.cond(basis.T @ features[:6]) ** 2
+    np.testing.assert_allclose(interpolant(**case), wanted, atol=1e-12 * scale)
+    np.testing.assert_allclose(kernel_flow(times=[1e12], **case).outputs[0], wanted, atol=1e-12 * scale)
+
+
+def test_a_point_given_twice_with_two_values_is_fitted_by_their_mean():
+    angles = np.array([0.0, 0.0, 1.0, 2.5])
+    x = np.stack([np.cos(angles), np.sin(angles)], 1)
+    kernel = two_layer_ntk(x, bias=True, trained="both")
+    y = np.array([1.0, 3.0, -1.0, 0.5])
+    np.testing.assert_allclose(interpolant(kernel, y, kernel)[:, 0], [2, 2, -1, 0.5], atol=1e-10)
+    end = kernel_flow(kernel, y, [1e9])
+    np.testing.assert_allclose(end.outputs[0, :, 0], [2, 2, -1, 0.5], atol=1e-10)
+    np.testing.assert_allclose(end.losses, 2 / 4, atol=1e-10)
+
+
+def test_without_a_kernel_nothing_moves():
+    y, start = np.array([1.0, 2.0]), np.array([[0.5], [-0.5]])
+    flow = kernel_flow(np.zeros((2, 2)), y, [0.0, 1.0, 1e9], initial=start)
+    np.testing.assert_array_equal(flow.outputs, np.broadcast_to(start, (3, 2, 1)))
+    np.testing.assert_array_equal(interpolant(np.zeros((2, 2)), y, np.zeros((1, 2))), [[0.0]])
+
+
+def test_slow_directions_move_by_velocity_times_time():
+    """(1 - exp(-lambda t)) / lambda -> t without cancellation, down to eigenvalues 1e-12 of the largest."""
+    kernel, kernel_test = np.diag([1.0, 1e-9, 1e-12]), np.diag([1.0, 1e-9, 1e-12])[[1, 2]] * 1e3
+    moved = 2 * np.array([1e-9 * (1 - 1e-9), 1e-12 * (1 - 1e-12)])  # lambda t (1 - lambda t / 2)
+    found = kernel_flow(kernel, np.ones(3), [2.0], kernel_test=kernel_test)
+    np.testing.assert_allclose(found.outputs[0, :, 0], 1e3 * moved, rtol=1e-14)
+    found = kernel_flow(kernel, np.ones(3), [2.0])
+    np.testing.assert_allclose(found.outputs[0, 1:, 0], moved, rtol=1e-14)
+
+
+def test_rounding_of_float32_kernels_does_not_explode():
+    """A smooth kernel in float32 has negative eigenvalues; growing as exp(-lambda t) they would reach 1e40 here."""
+    torch.manual_seed(3)
+    x = np.linspace(-1, 1, 60)
+    kernel = empirical_ntk(TwoLayer(1, 500, activation="tanh", b_std=1.0), x, dtype=torch.float32)
+    eigenvalues = np.linalg.eigvalsh(kernel)
+    assert -1e-6 * eigenvalues[-1] < eigenvalues[0] < -1e-10 * eigenvalues[-1]
+    y = np.sin(5 * x)
+    late = kernel_flow(kernel, y, [100 / -eigenvalues[0]])
+    assert np.abs(late.outputs[0, :, 0] - y).max() < 1e-3
+
+
+def test_values_at_time_zero_are_exact():
+    case, _ = problem(7)
+    np.testing.assert_array_equal(kernel_flow(times=[0.0], **case).outputs[0], case["initial_test"])
+    np.testing.assert_array_equal(kernel_flow(times=[0.0], **training_part(case)).outputs[0], case["initial"])
+    zero = {name: case[name] for name in ("kernel", "y", "kernel_test")}
+    np.testing.assert_array_equal(kernel_flow(times=[0.0], **zero).outputs[0], 0)
+
+
+def test_vectors_tensors_and_columns_are_the_same_data():
+    case, _ = problem(8, c=1)
+    wanted = kernel_flow(times=[0.5, 2.0], **case)
+    flat = {name: torch.as_tensor(v if name.startswith("kernel") else v[:, 0]) for name, v in case.items()}
+    found = kernel_flow(times=torch.tensor([0.5, 2.0]), **flat)
+    np.testing.assert_array_equal(found.outputs, wanted.outputs)
+    assert found.outputs.shape == (2, 4, 1) and found.outputs.dtype == np.float64
+    np.testing.assert_array_equal(interpolant(**flat), interpolant(**case))
+
+
+def test_arguments_are_left_as_they_were():
+    case, _ = problem(9, rank=3)
+    before = copy.deepcopy(case)
+    kernel_flow(times=[1.0], **case)
+    interpolant(**case)
+    for name, value in case.items():
+        np.testing.assert_array_equal(value, before[name])
+
+
+EYE = np.eye(3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"kernel": np.ones((3, 2))}, "kernel must be square"),
+        ({"kernel": np.eye(4)}, "kernel must be square"),
+        ({"kernel": np.ones((3, 3, 2, 2))}, "kernel must be square"),
+        ({"kernel": np.ones(3)}, "kernel must have"),
+        ({"kernel": EYE + np.triu(np.full((3, 3), 1e-5), 1)}, "symmetric"),
+        ({"kernel": np.diag([1.0, 1.0, -1e-4])}, "positive semi-definite"),
+        ({"kernel": -EYE}, "positive semi-definite"),
+        ({"kernel": np.where(EYE > 0, np.nan, 0)}, "kernel must be finite"),
+        ({"y": [1.0, np.inf, 0.0]}, "y must be finite"),
+        ({"y": []}, "y must not be empty"),
+        ({"y": np.ones((3, 1, 1))}, "y must have"),
+        ({"times": [-1.0, 2.0]}, "times must be >= 0"),
+        ({"times": [1.0, 1.0]}, "increase"),
+        ({"times": [2.0, 1.0]}, "increase"),
+        ({"times": [np.inf]}, "times must be finite"),
+        ({"times": []}, "times must not be empty"),
+        ({"times": 1.0}, "times must have"),
+        ({"initial": np.ones(2)}, r"initial must have shape \(3, 1\)"),
+        ({"initial": np.ones((3, 2))}, "initial must have shape"),
+        ({"initial_test": np.ones(2)}, "initial_test needs kernel_test"),
+        ({"kernel_test": np.ones((2, 4))}, "kernel_test must be"),
+        ({"kernel_test": np.ones((3, 2))}, "kernel_test must be"),
+        ({"kernel_test": np.ones((2, 3, 1, 1))}, "kernel_test must have"),
+        ({"kernel_test": np.full((2, 3), np.nan)}, "kernel_test must be finite"),
+        ({"kernel_test": np.ones((2, 3)), "initial": np.ones(3)}, "both or neither"),
+        ({"kernel_test": np.ones((2, 3)), "initial_test": np.ones(2)}, "both or neither"),
+        (
+            {"kernel_test": np.ones((2, 3)), "initial": np.ones(3), "initial_test": np.ones(3)},
+            r"initial_test must have shape \(2, 1\)",
+        ),
+        ({"inputs": np.ones((2, 1))}, "inputs"),
+    ],
+)
+def test_bad_input_is_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        kernel_flow(**{"kernel": EYE, "y": np.ones(3), "times": [0.0, 1.0], **changes})
+    if "times" not in changes and "inputs" not in changes and "kernel_test" in changes:
+        with pytest.raises(ValueError, match=message):
+            interpolant(**{"kernel": EYE, "y": np.ones(3), **changes})
+
+
+def test_interpolant_needs_points():
+    with pytest.raises(ValueError, match="kernel_test"):
+        interpolant(EYE, np.ones(3), None)
+
+
+def test_flow_of_a_module_with_a_frozen_layer_is_the_flow_of_what_is_trained():
+    torch.manual_seed(4)
+    model = nn.Sequential(nn.Linear(2, 6), nn.Tanh(), nn.Linear(6, 1)).double()
+    model[0].requires_grad_(False)  # a linear model of six features: its kernel stands still
+    x, y = np.random.default_rng(6).standard_normal((5, 2)), np.arange(5.0)
+    kernel, start = empirical_ntk(model, x), model(torch.as_tensor(x)).detach()
+    run = train(model, x, y, steps=2000, learning_rate=1e-3, optimizer="gd", progress=False, device="cpu")
+    flow = kernel_flow(kernel, y, 2e-3 * run.times / 5, initial=start)
+    assert run.losses[-1] < 0.6 * run.losses[0]
+    np.testing.assert_allclose(flow.outputs, run.outputs, atol=1e-3 * y.max())
