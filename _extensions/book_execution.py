@@ -73,7 +73,14 @@ def execute(app, env, docnames: list[str]) -> None:
     with ThreadPoolExecutor(WORKERS) as pool:
         timeout = app.config.nb_execution_timeout
         running = {
-            pool.submit(single_nb_execution, notebook, str(path.parent), timeout, allow_errors=False): path
+            pool.submit(
+                single_nb_execution,
+                notebook,
+                cwd=str(path.parent),
+                timeout=timeout,
+                allow_errors=False,
+                extra_arguments=["--IPKernelApp.log_level=ERROR"],  # kernels warn that they listen on this machine
+            ): path
             for path, notebook in waiting
         }
         try:
@@ -92,7 +99,14 @@ def execute(app, env, docnames: list[str]) -> None:
         raise ExtensionError("notebooks failed:\n" + "\n".join(failures))
 
 
+def forget_warnings(app, exception: Exception | None) -> None:
+    """Where warnings count as errors, let the next build read every page: Sphinx would not repeat the warnings."""
+    if exception is None and app.keep_going and app._warncount:
+        Path(app.doctreedir, "environment.pickle").unlink(missing_ok=True)
+
+
 def setup(app) -> dict[str, bool]:
     app.connect("config-inited", name_cache)
     app.connect("env-before-read-docs", execute)
+    app.connect("build-finished", forget_warnings)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -72,13 +72,16 @@ def opened(browser, address: str, name: str):
     return seen
 
 
+def scrubbers(visit):
+    return visit.page.query_selector_all("figure.fpc-scrub")
+
+
 @pytest.fixture(scope="module", params=PAGES)
 def visit(request, browser, address):
     seen = opened(browser, address, request.param)
-    for figure in seen.page.query_selector_all("figure.fpc-scrub"):
+    for figure in scrubbers(seen):
         figure.scroll_into_view_if_needed()
-    if seen.page.query_selector("figure.fpc-scrub"):
-        seen.page.wait_for_function("!document.querySelector('figure.fpc-scrub:not(.fpc-ready)')")
+    seen.page.wait_for_function("!document.querySelector('figure.fpc-scrub:not(.fpc-ready)')")
     yield seen
     seen.page.context.close()
 
@@ -96,7 +99,7 @@ def test_asks_no_other_host_and_raises_no_error(visit, address):
 
 def test_loads_plotly_only_for_a_scrubber(visit):
     loaded = any("plotly.min.js" in url for url in visit.requests)
-    assert loaded == bool(visit.page.query_selector("figure.fpc-scrub"))
+    assert loaded == bool(scrubbers(visit))
 
 
 def test_equations_are_rendered(visit):
@@ -165,30 +168,36 @@ def test_is_accessible_in_both_themes(visit, theme):
     assert not serious
 
 
-def curves(figure):
-    return figure.evaluate("f => JSON.stringify(f.querySelector('.fpc-plot').data.map(t => [t.x, t.y, t.z]))")
-
-
 def test_scrubbers_move(visit):
     """By keyboard and by the play button, and the label says where one is."""
-    for figure in visit.page.query_selector_all("figure.fpc-scrub"):
+    curves = "f => JSON.stringify(f.querySelector('.fpc-plot').data.map(t => [t.x, t.y, t.z]))"
+    for figure in scrubbers(visit):
         slider, output, play = (figure.query_selector(name) for name in ("input[type=range]", "output", "button"))
         slider.focus()
         visit.page.keyboard.press("Home")
-        visit.page.wait_for_timeout(100)
-        first, label = curves(figure), output.inner_text()
+        first = figure.evaluate(curves)
         visit.page.keyboard.press("End")
-        visit.page.wait_for_timeout(100)
-        assert curves(figure) != first
-        assert output.inner_text() == slider.get_attribute("aria-valuetext") != label
+        visit.page.wait_for_function(f"([f, first]) => ({curves})(f) !== first", arg=[figure, first])
+        assert output.inner_text() == slider.get_attribute("aria-valuetext")
+        assert slider.input_value() == slider.get_attribute("max")
         play.click()  # at the end, it starts over
-        visit.page.wait_for_timeout(600)
         assert play.inner_text() == "Pause"
+        visit.page.wait_for_function("s => 0 < s.value && Number(s.value) < Number(s.max)", arg=slider)
         play.click()
+        assert play.inner_text() == "Play"
         stopped = slider.input_value()
-        assert 0 < int(stopped) < int(slider.get_attribute("max"))
         visit.page.wait_for_timeout(300)
         assert slider.input_value() == stopped
+
+
+def test_scrubbers_follow_the_theme(visit):
+    follows = """f => f.querySelector(".fpc-plot").layout.font.color ===
+        getComputedStyle(document.documentElement).getPropertyValue("--pst-color-text-base").trim()"""
+    for theme in ("dark", "light"):
+        visit.page.emulate_media(color_scheme=theme)
+        visit.page.wait_for_function("theme => document.documentElement.dataset.theme === theme", arg=theme)
+        for figure in scrubbers(visit):
+            visit.page.wait_for_function(follows, arg=figure)
 
 
 @pytest.mark.parametrize("page", NOTEBOOKS)
