@@ -1,0 +1,131 @@
+import json
+import re
+import sys
+import types
+
+import numpy as np
+import pytest
+
+from fpcourse import interactive
+from fpcourse.trajectory import Trajectory
+
+N = 50
+GRID = np.arange(N) / N
+TIMES = np.array([0.0, 1, 10])
+
+
+def trajectory(scale=1.0):
+    target = np.sin(2 * np.pi * 2 * GRID)
+    return Trajectory(TIMES, np.stack([a * scale * target for a in (0, 0.5, 1)]), inputs=GRID), target
+
+
+def scrubber(**options):
+    run, target = trajectory()
+    return interactive.scrub(
+        run, target, positions=GRID, frequencies=np.arange(5), description='a "network" & its </script>', **options
+    )
+
+
+def page_data(figure) -> dict:
+    """What the book's script reads: the JSON inside the HTML form."""
+    text = figure._repr_mimebundle_()["text/html"]
+    content = re.search(r'<script type="application/json">(.*?)</script>', text, re.S).group(1)
+    return json.loads(content)
+
+
+def y_values(trace) -> np.ndarray:
+    """Plotly 6 and later may write numbers as base64; lists come from us, so that 5.24 and 7 show the same page."""
+    assert isinstance(trace["y"], list)
+    return np.array(trace["y"])
+
+
+def test_each_frame_holds_function_and_spectrum_of_its_snapshot():
+    run, target = trajectory()
+    data = page_data(scrubber())
+    assert [frame["name"] for frame in data["frames"]] == data["slider"]["values"] == ["0", "1", "10"]
+    for frame, outputs in zip(data["frames"], run.outputs[:, :, 0], strict=True):
+        function, spectrum = frame["data"]
+        np.testing.assert_allclose(y_values(function), outputs, atol=1e-4)
+        np.testing.assert_allclose(y_values(spectrum), np.abs(np.fft.fft(outputs))[:5] / N, atol=1e-4)
+        for trace, values in zip(frame["traces"], (function, spectrum), strict=True):
+            assert len(data["data"][trace]["x"]) == len(values["y"])  # the frame moves the trace it belongs to
+    np.testing.assert_allclose(y_values(data["data"][0]), target, atol=1e-4)
+
+
+def test_axes_stand_still_and_hold_every_frame():
+    run, _ = trajectory(scale=3.0)
+    figure = interactive.scrub(run, 0 * GRID, positions=GRID, frequencies=[0, 2], description="").figure
+    low, high = figure.layout.yaxis.range
+    assert low < -3 and high > 3
+    assert figure.layout.yaxis2.range[1] > 1.5
+
+
+def test_theory_is_drawn_over_the_experiment():
+    run, target = trajectory()
+    theory, _ = trajectory(scale=0.9)
+    data = page_data(interactive.scrub(run, target, positions=GRID, frequencies=[2], theory=theory, description="both"))
+    assert [trace.get("name") for trace in data["data"] if trace.get("name")][:3] == ["target", "network", "theory"]
+    last = data["frames"][-1]
+    np.testing.assert_allclose(y_values(last["data"][3]), [0.45], atol=1e-4)
+    late = Trajectory(TIMES + 1, theory.outputs, inputs=GRID)
+    with pytest.raises(ValueError, match="at the times of the trajectory"):
+        interactive.scrub(run, target, positions=GRID, frequencies=[2], theory=late, description="")
+
+
+def test_bins_thin_the_line_and_not_the_spectrum():
+    fine, coarse = page_data(scrubber()), page_data(scrubber(bins=10))
+    assert len(coarse["data"][0]["x"]) == 10
+    assert coarse["frames"][2]["data"][1] == fine["frames"][2]["data"][1]
+
+
+def test_the_html_form_is_safe_and_described():
+    text = scrubber()._repr_mimebundle_()["text/html"]
+    assert text.count("</script>") == 1  # the description's own is escaped
+    assert 'aria-label="a &quot;network&quot; &amp; its &lt;/script&gt;"' in text
+
+
+def test_notebook_forms():
+    bundle = scrubber()._repr_mimebundle_()
+    sliders = bundle["application/vnd.plotly.v1+json"]["layout"]["sliders"]
+    assert [step["args"][0] for step in sliders[0]["steps"]] == [["0"], ["1"], ["10"]]
+    assert "Scrubber over step" in bundle["text/plain"]
+
+
+def test_colab_gets_a_form_that_loads_its_own_script(monkeypatch):
+    monkeypatch.setitem(sys.modules, "google.colab", types.ModuleType("google.colab"))
+    bundle = scrubber()._repr_mimebundle_()
+    assert set(bundle) == {"text/html"}
+    assert "Plotly.newPlot" in bundle["text/html"]
+
+
+def test_dial_moves_only_what_depends_on_the_parameter():
+    values, x = np.array([1.0, 2.5]), np.linspace(0, 1, 7)
+    data = page_data(
+        interactive.dial(x, {"target": x, "network": values[:, None] * x}, values, label="width", description="")
+    )
+    assert data["slider"] == {"label": "width", "values": ["1", "2.5"]}
+    assert [frame["traces"] for frame in data["frames"]] == [[1], [1]]
+    np.testing.assert_allclose(y_values(data["frames"][1]["data"][0]), 2.5 * x, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("curves", "log", "message"),
+    [
+        ({"a": np.ones(3)}, "", "to move with the dial"),
+        ({"a": np.ones((2, 4))}, "", r"must have shape \(2, 3\)"),
+        ({"a": np.full((2, 3), np.nan)}, "", "finite"),
+        ({"a": np.zeros((2, 3))}, "y", "must be positive"),
+        ({"a": np.ones((2, 3))}, "z", "one of"),
+    ],
+)
+def test_dial_refuses(curves, log, message):
+    with pytest.raises(ValueError, match=message):
+        interactive.dial(np.arange(3.0), curves, [1, 2], label="", description="", log=log)
+
+
+def test_log_axes_span_the_data():
+    curve = np.array([[1e-3, 1.0], [1e-2, 10.0]])
+    figure = interactive.dial([1, 2], {"a": curve}, [1, 2], label="", description="", log="xy").figure
+    low, high = figure.layout.yaxis.range
+    assert figure.layout.xaxis.type == figure.layout.yaxis.type == "log"
+    assert low < -3 and high > 1  # plotly's ranges of logarithmic axes are exponents
