@@ -65,7 +65,7 @@ def _record(row: dict) -> None:
     if path:
         strict = {k: str(v) if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
         with open(path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(strict, allow_nan=False) + "\n")
+            file.write(json.dumps(strict) + "\n")
 
 
 def _show(name: str, measured: str, claimed: str) -> None:

@@ -87,8 +87,8 @@ def train(
 
     Losses are those of the whole training set at the snapshot. Snapshots are taken in evaluation mode and draw no
     random numbers: how many there are changes nothing in the training. An :class:`~fpcourse.models.Ensemble` takes
-    one target y (n, c) for all members or (n, members * c) for one each ("mse" only). Raises ValueError for arguments that do not fit and
-    :class:`TrainingDiverged`, with the trajectory so far, where the loss stops being finite.
+    one target y (n, c) for all members or (n, members * c) for one each ("mse" only). Raises ValueError for arguments
+    that do not fit and :class:`TrainingDiverged`, with the trajectory so far, where the loss stops being finite.
     """
     if not isinstance(model, nn.Module) or not any(p.requires_grad for p in model.parameters()):
         raise ValueError(f"model must be a torch module with parameters to train; got {type(model).__name__}")

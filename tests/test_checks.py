@@ -176,3 +176,5 @@ def test_choice_names_what_is_allowed():
         with pytest.raises(ValueError, match=r"loss must be one of 'mse', None; got"):
             checks.choice("loss", bad, ("mse", None))
     assert checks.choice("a", "relu", {"relu": 1}) == "relu"
+    with pytest.raises(ValueError, match=r"a must be one of 'relu'; got None"):
+        checks.choice("a", None, {"relu": 1})

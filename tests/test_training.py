@@ -372,9 +372,23 @@ def test_each_member_is_trained_as_if_alone(optimizer):
     np.testing.assert_allclose(trajectory.losses, np.mean([one.losses for one in separate], axis=0), rtol=1e-8)
 
 
-def test_an_ensemble_takes_the_targets_once_and_no_classes():
-    with pytest.raises(ValueError, match=r"the model returns 2 number\(s\) per sample, y holds 8"):
-        train(Ensemble([3, 6, 2], 4), X, np.tile(Y, (1, 4)), steps=1, learning_rate=0.1)
+def test_each_member_may_have_its_own_target():
+    torch.manual_seed(0)
+    together, targets = Ensemble([3, 6, 2], 3).double(), RNG.normal(size=(12, 6))
+    torch.manual_seed(0)
+    alone = [MLP([3, 6, 2]).double() for _ in range(3)]
+    trajectory = train(together, X, targets, steps=20, learning_rate=0.05, optimizer="gd")
+    for i, net in enumerate(alone):
+        columns = slice(2 * i, 2 * i + 2)
+        one = train(net, X, targets[:, columns], steps=20, learning_rate=0.05, optimizer="gd")
+        np.testing.assert_allclose(trajectory.outputs[:, :, columns], one.outputs, rtol=1e-8, atol=1e-12)
+
+
+def test_an_ensemble_takes_one_target_or_one_each_and_no_classes():
+    for columns in (1, 3, 4, 16):
+        message = f"y must hold 2 column.s. for one target, 8 for one per member; got {columns}"
+        with pytest.raises(ValueError, match=message):
+            train(Ensemble([3, 6, 2], 4), X, np.ones((12, columns)), steps=1, learning_rate=0.1)
     with pytest.raises(ValueError, match="an ensemble is trained with loss 'mse'"):
         train(Ensemble([3, 6, 2], 4), X, [0, 1] * 6, steps=1, learning_rate=0.1, loss="cross_entropy")
 
@@ -489,7 +503,7 @@ def test_an_interrupted_training_leaves_a_model_to_go_on_with(in_a_snapshot):
         ({"x": np.full((12, 3), 1e300)}, "x must be finite; 36 of 36 values are NaN or inf in float32"),
         ({"x": np.empty((0, 3)), "y": np.empty((0, 2))}, "x must not be empty"),
         ({"x": "data"}, "x must be an array of numbers"),
-        ({"y": Y[:, 0]}, r"the model returns 2 number\(s\) per sample, y holds 1"),
+        ({"y": Y[:, 0]}, r"y must hold 2 column\(s\); got 1"),
         ({"y": Y.T}, "x and y must hold the same number of samples; got 12 and 2"),
         ({"y": Y[:, :, None]}, "y must have 1 or 2 dimension"),
         ({"y": np.where(Y > 0, Y, np.inf)}, "y must be finite"),
