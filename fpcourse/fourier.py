@@ -1,0 +1,291 @@
+"""Frequencies of a function known at scattered points: spectra, low/high splits, and when each part is learned.
+
+The transform is the course's: e^{-2 pi i k.x}. In high dimension one cannot scan all k, so two views are offered
+(Xu, Zhang, Luo, Xiao, Ma, 2020, "Frequency principle: Fourier analysis sheds light on deep neural networks"):
+
+* projection: ``nudft`` along one direction, usually ``principal_direction``;
+* filtering: ``gaussian_split`` into a smooth part and the rest, which needs no k at all.
+
+``y`` is a target (n, c); ``h`` is what a model makes of it, (n, c), or its whole trajectory (T, n, c).
+A vector of n numbers counts as (n, 1). Arrays may be numpy or torch; results are numpy, in double precision.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.linalg
+from numpy.typing import ArrayLike
+
+from fpcourse import checks
+
+_BLOCK = 512  # rows of the kernel matrix held at once by gaussian_split
+_SPLIT_ACCURACY = 1e-5  # relative accuracy of the weights in gaussian_split
+
+
+def nudft(x: ArrayLike, y: ArrayLike, k: ArrayLike) -> np.ndarray:
+    """Nonuniform discrete Fourier transform: y_k = 1/n sum_i y_i e^{-2 pi i k.x_i}.
+
+    x (n, d) points, y (n, c) or (T, n, c) real values there, k (K, d) frequencies in cycles per unit of x;
+    x and k may be vectors when d = 1. Returns complex128 of shape (K, c) or (T, K, c).
+
+    A direct sum over blocks of samples: it costs n K sines and cosines, and tens of megabytes whatever n and K.
+    Raises ValueError for shapes that do not match and for values that are not finite.
+    Source: Xu et al. (2020).
+    """
+    x, k = checks.points("x", x), checks.points("k", k)
+    y = _values("y", y, len(x), ndim=(1, 2, 3))
+    if k.shape[1] != x.shape[1]:
+        raise ValueError(f"k must have one column per dimension of x; got shapes {k.shape} and {x.shape}")
+
+    real, imaginary = np.zeros((2, len(k), y.size // len(x)))
+    block = max(1, 2**20 // len(k))
+    for start in range(0, len(x), block):
+        part = slice(start, start + block)
+        phase = 2 * np.pi * (k @ x[part].T)
+        columns = _columns(y[..., part, :])
+        real += np.cos(phase) @ columns
+        imaginary -= np.sin(phase) @ columns
+    return _uncolumns((real + 1j * imaginary) / len(x), y.shape)
+
+
+def principal_direction(x: ArrayLike) -> np.ndarray:
+    """Unit vector (d,) along which the points x (n, d) vary most: the first right singular vector of centred x.
+
+    The entry of largest magnitude (the first of them, where several tie) is positive, which fixes the sign.
+    Where two directions tie for the largest variance any vector of their plane may come back.
+    Raises ValueError where all points coincide.
+    """
+    x = checks.points("x", x)
+    if (x == x[0]).all():
+        raise ValueError(f"x must hold at least two different points; got {len(x)} copies of one point")
+    centred = x - x.mean(axis=0)
+    centred /= np.abs(centred).max()  # so that no square under- or overflows
+    n, d = centred.shape
+    if d <= n:
+        direction = _leading_eigenvector(centred.T @ centred)
+    else:  # fewer points than dimensions: the Gram matrix is the smaller one
+        direction = centred.T @ _leading_eigenvector(centred @ centred.T)
+    direction /= np.linalg.norm(direction)
+    magnitude = np.abs(direction)
+    # Tied entries differ by rounding, which must not choose the sign.
+    leading = np.argmax(magnitude > (1 - 1e-6) * magnitude.max())
+    return direction * np.sign(direction[leading])
+
+
+def project(x: ArrayLike, direction: ArrayLike) -> np.ndarray:
+    """Coordinate of x (n, d) along direction (d,), shifted and rescaled to [0, 1]; shape (n, 1).
+
+    After this k counts oscillations across the data set, whatever its units: the projected spectrum is
+    ``nudft(project(x, principal_direction(x)), y, k)`` with k = 0, 1, 2, ...
+    Raises ValueError where all points project onto one value. Source: Xu et al. (2020).
+    """
+    x, direction = checks.points("x", x), checks.array("direction", direction, ndim=1)
+    if len(direction) != x.shape[1]:
+        raise ValueError(f"direction must have one entry per dimension of x; got {direction.shape} and {x.shape}")
+    centred = x - x.mean(axis=0)
+    coordinate = centred @ direction
+    coordinate -= coordinate.min()
+    width = coordinate.max()
+    if width <= 1e-12 * np.abs(centred).max() * np.linalg.norm(direction):  # rounding, which must not be stretched
+        raise ValueError(f"x must spread along direction; the {len(x)} points given all project onto one value")
+    return (coordinate / width)[:, None]
+
+
+def noise_floor(p: ArrayLike, n: int) -> np.ndarray:
+    """Size that |nudft| has from chance alone when a fraction p of n labels is one and the rest zero: sqrt(p(1-p)/n).
+
+    It is the root mean square of |y_k - p 1_k| for labels drawn independently of x. p may have any shape, and the
+    result has the same. Peaks under twice this floor mean nothing.
+    Raises ValueError unless 0 <= p <= 1 and n is a whole number >= 1.
+    """
+    p, n = checks.array("p", p), checks.count("n", n)
+    if (p < 0).any() or (p > 1).any():
+        raise ValueError(f"p must be a fraction in [0, 1]; got values from {p.min():g} to {p.max():g}")
+    return np.sqrt(p * (1 - p) / n)
+
+
+def permutation_baseline(x: ArrayLike, y: ArrayLike, k: ArrayLike, *, draws: int = 100, seed: int = 0) -> np.ndarray:
+    """|nudft| of y (n, c) after its rows are permuted among the points, ``draws`` times; float64 (draws, K, c).
+
+    ``np.quantile(result, 0.95, axis=0)`` bounds, for each k, what labels unrelated to x would show 95 % of the time.
+    The mean of y is *not* removed, so the band may be laid over |nudft(x, y, k)| as it is: it contains what the density
+    of the points does by itself (mean(y) times the transform of 1), which ``noise_floor`` leaves out. At k = 0 a
+    permutation changes nothing, hence the band is the single value |mean(y)| there.
+    Takes 8 * draws * n * c bytes.
+    """
+    x = checks.points("x", x)
+    y = _values("y", y, len(x), ndim=(1, 2))
+    draws, seed = checks.count("draws", draws), checks.count("seed", seed, minimum=0)
+    rng = np.random.default_rng(seed)
+    permuted = np.stack([rng.permutation(y) for _ in range(draws)])
+    return np.abs(nudft(x, permuted, k))
+
+
+def peaks(k: ArrayLike, magnitude: ArrayLike, floor: ArrayLike) -> np.ndarray:
+    """Indices, ascending, of the local maxima of magnitude (K,) that exceed ``floor``, a number or (K,).
+
+    k (K,) are the frequencies, ascending. A spectrum of real values is even in k, so k = 0 is a maximum when it tops
+    its one neighbour; any other end of the range is not, because what lies beyond it is unknown.
+    """
+    from scipy.signal import find_peaks  # slow to import, and only this needs it
+
+    k, magnitude = checks.array("k", k, ndim=1), checks.array("magnitude", magnitude, ndim=1)
+    floor = checks.array("floor", floor, ndim=(0, 1))
+    checks.same_length("k", k, "magnitude", magnitude)
+    if floor.ndim == 1:
+        checks.same_length("floor", floor, "magnitude", magnitude)
+    _ascending("k", k)
+    mirrored = magnitude[1:2] if k[0] == 0 else magnitude[:0]
+    found = find_peaks(np.concatenate([mirrored, magnitude]))[0] - len(mirrored)
+    return found[(magnitude > floor)[found]]
+
+
+def relative_error(x: ArrayLike, h: ArrayLike, y: ArrayLike, k: ArrayLike) -> np.ndarray:
+    """Error by frequency, Delta_F(k) = |h_k - y_k| / |y_k|, with | | the Euclidean norm over channels.
+
+    x (n, d), h (n, c) or (T, n, c), y (n, c), k (K, d) as in ``nudft``. Returns (K,) or (T, K).
+    On a uniform 1-d grid the slides index the discrete Fourier transform: that is x = arange(n) / n and whole k.
+
+    Raises ValueError, naming the k, where |y_k| <= 1e-12 rms(y): there is nothing to be relative to.
+    Source: Xu et al. (2020).
+    """
+    x, k = checks.points("x", x), checks.points("k", k)
+    h, y = _pair(h, y, len(x))
+    target = np.linalg.norm(nudft(x, y, k), axis=-1)
+    absent = target <= 1e-12 * np.sqrt(np.mean(np.sum(y**2, axis=-1)))
+    if absent.any():
+        raise ValueError(f"y must have a component at every k; it has none at k = {k[absent].squeeze().tolist()}")
+    return np.linalg.norm(nudft(x, h - y, k), axis=-1) / target
+
+
+def channel_errors(x: ArrayLike, h: ArrayLike, y: ArrayLike, k: ArrayLike) -> np.ndarray:
+    """Delta_F(k) of every channel by itself: |h_k - y_k| / |y_k|, (K, c) or (T, K, c).
+
+    For an ensemble, whose channels are its members. Arguments and errors as in ``relative_error``.
+    """
+    x, k = checks.points("x", x), checks.points("k", k)
+    h, y = _pair(h, y, len(x))
+    channels = [relative_error(x, h[..., c : c + 1], y[:, c : c + 1], k) for c in range(y.shape[1])]
+    return np.stack(channels, axis=-1)
+
+
+def gaussian_split(x: ArrayLike, y: ArrayLike, delta: float) -> tuple[np.ndarray, np.ndarray]:
+    """Split y into (low, high): low_i = sum_j w_ij y_j / sum_j w_ij with w_ij = exp(-|x_i - x_j|^2 / (2 delta)).
+
+    x (n, d), y (n, c) or (T, n, c); high = y - low, both of the shape of y. delta is a variance, in squared units of x:
+    a large one moves everything but the mean into ``high``, a small one moves everything into ``low``.
+
+    Works on strips of 512 rows, right of the diagonal only since w is symmetric, so memory is O(512 n) and time half
+    that of the full matrix. Weights are good to about 1e-5: single precision where that is enough, else double.
+    Raises ValueError for a delta so small against the spread of x (1e-11 of its square) that not even double will do.
+    Source: Xu et al. (2020), Gaussian filter with normalised rows.
+    """
+    x, delta = checks.points("x", x), checks.positive("delta", delta)
+    y = _values("y", y, len(x), ndim=(1, 2, 3))
+    with np.errstate(over="ignore"):
+        z = (x - x.mean(axis=0)) / np.sqrt(delta)
+        half = np.sum(z**2, axis=1) / 2
+    # The exponent is z_i.z_j - half_i - half_j. It cancels, and so is off by about eps max(half).
+    enough = [t for t in (np.float32, np.float64) if np.finfo(t).eps * half.max() <= _SPLIT_ACCURACY]
+    if not enough:
+        raise ValueError(f"delta must be > 1e-11 times the largest squared distance of x from its mean; got {delta:g}")
+    dtype = enough[0]
+    z, half = z.astype(dtype), half.astype(dtype)
+
+    # A constant passes the filter unchanged. Taking the mean out keeps single precision for what varies.
+    columns = _columns(y)
+    mean = columns.mean(axis=0)
+    columns = columns - mean
+    scale = np.abs(columns).max() or 1.0
+    weighted = np.hstack([columns / scale, np.ones((len(x), 1))]).astype(dtype)  # last: the row sums
+
+    sums = np.zeros(weighted.shape)
+    for start in range(0, len(x), _BLOCK):
+        stop = min(start + _BLOCK, len(x))
+        weights = z[start:stop] @ z[start:].T
+        weights -= half[start:stop, None]
+        weights -= half[start:]
+        np.clip(weights, -80, 0, out=weights)  # rounding above 0; below -80 a weight is nil, but denormals are slow
+        np.fill_diagonal(weights, 0)
+        np.exp(weights, out=weights)
+        sums[start:stop] += weights @ weighted[start:]
+        sums[stop:] += weights[:, stop - start :].T @ weighted[start:stop]
+    low = _uncolumns(sums[:, :-1] / sums[:, -1:] * scale + mean, y.shape)
+    return low, y - low
+
+
+def split_errors(x: ArrayLike, h: ArrayLike, y: ArrayLike, delta: float) -> tuple[np.ndarray, np.ndarray]:
+    """Relative errors (e_low, e_high) of the two parts of ``gaussian_split``; shapes () or (T,).
+
+    e_low = sqrt(sum |y_low - h_low|^2 / sum |y_low|^2), sums over samples and channels, and likewise e_high.
+    x (n, d), h (n, c) or (T, n, c), y (n, c); delta is a variance.
+    Raises ValueError where a part of y is less than 1e-5 of y, which is all that the split resolves.
+    Source: Xu et al. (2020).
+    """
+    x = checks.points("x", x)
+    h, y = _pair(h, y, len(x))
+    snapshots = h if h.ndim == 3 else h[None]
+    # The split is linear, so that of h - y is the difference of the splits.
+    parts = gaussian_split(x, np.concatenate([y[None], snapshots - y]), delta)
+    errors = []
+    for name, part in zip(("low", "high"), parts, strict=True):
+        target, *differences = np.linalg.norm(part, axis=(1, 2))
+        if target <= _SPLIT_ACCURACY * np.linalg.norm(y):
+            raise ValueError(f"y must have a {name} part at delta = {delta:g}; got one of norm {target:.3g}")
+        errors.append(np.array(differences) / target)
+    e_low, e_high = errors if h.ndim == 3 else (e[0] for e in errors)
+    return e_low, e_high
+
+
+def first_below(errors: ArrayLike, times: ArrayLike, threshold: float) -> float | np.ndarray:
+    """First recorded time at which errors < threshold (strictly); inf where that never happens.
+
+    errors (T,) or (T, K), times (T,) ascending, in whatever unit they carry. Returns a float or (K,).
+    The error may rise again later: this is the first crossing, not the last.
+    """
+    errors, times = checks.array("errors", errors, ndim=(1, 2)), checks.array("times", times, ndim=1)
+    threshold = checks.positive("threshold", threshold)
+    checks.same_length("errors", errors, "times", times)
+    _ascending("times", times)
+    below = errors < threshold
+    first = np.where(below.any(axis=0), times[below.argmax(axis=0)], np.inf)
+    return first if errors.ndim == 2 else float(first)
+
+
+def _values(name: str, y: ArrayLike, n: int, *, ndim: tuple[int, ...]) -> np.ndarray:
+    """Return ``y`` as (n, c) or (T, n, c) after checking that it has one row per point."""
+    y = checks.array(name, y, ndim=ndim)
+    y = y[:, None] if y.ndim == 1 else y
+    if y.shape[-2] != n:
+        raise ValueError(f"{name} must have one row for each of the {n} points of x; got shape {y.shape}")
+    return y
+
+
+def _pair(h: ArrayLike, y: ArrayLike, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return outputs h, (n, c) or (T, n, c), and their target y (n, c)."""
+    h, y = _values("h", h, n, ndim=(1, 2, 3)), _values("y", y, n, ndim=(1, 2))
+    if h.shape[-1] != y.shape[-1]:
+        raise ValueError(f"h and y must have the same number of channels; got shapes {h.shape} and {y.shape}")
+    return h, y
+
+
+def _columns(y: np.ndarray) -> np.ndarray:
+    """(T, n, c) -> (n, T c): every channel of every snapshot a column, so that one matrix product serves them all."""
+    return np.moveaxis(y, -2, 0).reshape(y.shape[-2], -1)
+
+
+def _uncolumns(columns: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Undo ``_columns`` for a y of this shape; the number of rows may have changed."""
+    return np.moveaxis(columns.reshape(len(columns), *shape[:-2], shape[-1]), 0, -2)
+
+
+def _ascending(name: str, a: np.ndarray) -> None:
+    steps = np.diff(a)
+    if (steps <= 0).any():
+        i = int(np.argmax(steps <= 0))
+        raise ValueError(f"{name} must be strictly ascending; got {a[i + 1]:g} after {a[i]:g}")
+
+
+def _leading_eigenvector(symmetric: np.ndarray) -> np.ndarray:
+    last = len(symmetric) - 1
+    return scipy.linalg.eigh(symmetric, subset_by_index=[last, last])[1][:, 0]
