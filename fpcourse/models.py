@@ -63,6 +63,31 @@ class MLP(nn.Module):
         return self.layers[-1](x)
 
 
+class ResidualMLP(nn.Module):
+    """Residual network x (n, d) -> (n, c): a dense layer to h (n, width), then in each block a correction of h,
+    h <- sigma(h + V sigma(U h + b) + b'), and a dense layer on top (He et al., CVPR 2016, without convolutions).
+
+    A block holds two hidden layers; five blocks make a "ResNet-10". PyTorch's default initialization throughout.
+    """
+
+    def __init__(
+        self, inputs: int, width: int, blocks: int, outputs: int = 1, *, activation: Activation = "relu"
+    ) -> None:
+        super().__init__()
+        width, blocks = checks.count("width", width), checks.count("blocks", blocks)
+        self.activation = _activation(activation)
+        self.first = nn.Linear(checks.count("inputs", inputs), width)
+        self.inner = nn.ModuleList(nn.Linear(width, width) for _ in range(blocks))
+        self.outer = nn.ModuleList(nn.Linear(width, width) for _ in range(blocks))
+        self.last = nn.Linear(width, checks.count("outputs", outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.first(x.flatten(1))
+        for inner, outer in zip(self.inner, self.outer, strict=True):
+            h = self.activation(h + outer(self.activation(inner(h))))
+        return self.last(h)
+
+
 class TwoLayer(nn.Module):
     """Two-layer network h(x) = scale * sum_j a_j sigma(w_j.x + b_j), x (n, d) -> (n, c).
 

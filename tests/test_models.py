@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from fpcourse import models
-from fpcourse.models import MLP, CircularCNN, ConvNet, Ensemble, SmallVGG, TwoLayer, antisymmetric
+from fpcourse.models import MLP, CircularCNN, ConvNet, Ensemble, ResidualMLP, SmallVGG, TwoLayer, antisymmetric
 
 SCALAR = {
     "relu": lambda z: max(z, 0.0),
@@ -126,6 +126,46 @@ def test_mlp_std_zero_is_the_zero_function():
 def test_mlp_refuses(widths, options, message):
     with pytest.raises(ValueError, match=message):
         MLP(widths, **options)
+
+
+# ResidualMLP
+
+
+@given(st.integers(1, 3), st.integers(1, 4), st.integers(1, 3), st.integers(1, 2), activations, st.integers(0, 10**6))
+def test_residual_mlp_is_its_formula(inputs, width, blocks, outputs, name, seed):
+    model = randomize(ResidualMLP(inputs, width, blocks, outputs, activation=name), seed)
+    x = normals(3, inputs, seed=seed + 1)
+
+    def dense(layer, point):
+        weight, bias = layer.weight.tolist(), layer.bias.tolist()
+        return [sum(map(math.prod, zip(row, point, strict=True))) + b for row, b in zip(weight, bias, strict=True)]
+
+    rows = []
+    for point in x.tolist():
+        h = dense(model.first, point)
+        for inner, outer in zip(model.inner, model.outer, strict=True):
+            correction = dense(outer, [SCALAR[name](z) for z in dense(inner, h)])
+            h = [SCALAR[name](a + b) for a, b in zip(h, correction, strict=True)]
+        rows.append(dense(model.last, h))
+    np.testing.assert_allclose(model(x).detach(), rows, rtol=1e-9, atol=1e-9)
+
+
+def test_residual_mlp_with_silent_blocks_is_a_dense_network():
+    model = randomize(ResidualMLP(2, 5, 4), 0)
+    with torch.no_grad():
+        for parameter in model.outer.parameters():
+            parameter.zero_()
+    x = normals(6, 2, seed=1)
+    torch.testing.assert_close(model(x), model.last(torch.relu(model.first(x))))
+
+
+def test_residual_mlp_refuses_bad_sizes():
+    for name in ("inputs", "width", "blocks", "outputs"):
+        sizes = {"inputs": 2, "width": 3, "blocks": 1, "outputs": 1, name: 0}
+        with pytest.raises(ValueError, match=f"{name} must be a whole number >= 1; got 0"):
+            ResidualMLP(**sizes)
+    with pytest.raises(ValueError, match="activation must be one of"):
+        ResidualMLP(2, 3, 1, activation="step")
 
 
 # TwoLayer
