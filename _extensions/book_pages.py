@@ -10,9 +10,21 @@ from importlib.resources import as_file
 from importlib.resources import files as resources
 from pathlib import Path
 
+from docutils import nodes
+from PIL import Image
 from sphinx.util.fileutil import copy_asset
 
 STATIC = Path(__file__).parent / "static"
+
+
+def mark_wide_figures(app, doctree, docname: str) -> None:
+    """Mark figures too wide for a phone: there they scroll in their own box instead of shrinking out of sight."""
+    for image in doctree.findall(nodes.image):
+        path = Path(app.srcdir, image.get("candidates", {}).get("*", ""))
+        if path.suffix == ".png" and path.is_file():
+            width, height = Image.open(path).size
+            if width > 2.2 * height:
+                image["classes"].append("wide")
 
 
 def add_scrubber(app, pagename: str, templatename: str, context: dict, doctree) -> None:
@@ -40,6 +52,7 @@ def setup(app) -> dict[str, bool]:
     app.config.html_static_path.append(str(STATIC))
     app.add_css_file("book.css")
     app.connect("config-inited", drop_header)
+    app.connect("doctree-resolved", mark_wide_figures)
     app.connect("html-page-context", add_scrubber)
     app.connect("build-finished", copy_plotly)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
