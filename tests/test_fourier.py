@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 from scipy.stats import ortho_group
@@ -71,6 +71,7 @@ def test_nudft_agrees_with_finufft_at_scattered_points():
     np.testing.assert_allclose(fourier.nudft(x, y, k)[:, 0], expected / 3000, atol=1e-12)
 
 
+@settings(deadline=None)
 @given(seed=SEEDS, a=st.floats(-10, 10), b=st.floats(-10, 10))
 def test_nudft_is_linear(seed, a, b):
     x, u = samples(seed)
@@ -79,6 +80,7 @@ def test_nudft_is_linear(seed, a, b):
     np.testing.assert_allclose(mixed, a * fourier.nudft(x, u, k) + b * fourier.nudft(x, v, k), atol=1e-12)
 
 
+@settings(deadline=None)
 @given(seed=SEEDS)
 def test_nudft_of_real_values_is_conjugate_symmetric(seed):
     x, y = samples(seed)
@@ -86,6 +88,7 @@ def test_nudft_of_real_values_is_conjugate_symmetric(seed):
     np.testing.assert_allclose(fourier.nudft(x, y, -k), fourier.nudft(x, y, k).conj(), atol=1e-14)
 
 
+@settings(deadline=None)
 @given(seed=SEEDS, shift=st.tuples(st.floats(-3, 3), st.floats(-3, 3)))
 def test_nudft_turns_a_shift_into_a_phase(seed, shift):
     x, y = samples(seed)
@@ -94,6 +97,7 @@ def test_nudft_turns_a_shift_into_a_phase(seed, shift):
     np.testing.assert_allclose(fourier.nudft(x + shift, y, k), phase[:, None] * fourier.nudft(x, y, k), atol=1e-12)
 
 
+@settings(deadline=None)
 @given(seed=SEEDS, n=st.integers(1, 40))
 def test_nudft_obeys_parseval_on_a_uniform_grid(seed, n):
     y = np.random.default_rng(seed).normal(size=n)
@@ -136,6 +140,7 @@ def test_principal_direction_is_the_first_right_singular_vector(n, d):
     assert direction[np.abs(direction).argmax()] > 0
 
 
+@settings(deadline=None)
 @given(seed=SEEDS, shift=st.floats(-100, 100), scale=st.sampled_from([1e-170, 1e-3, 1.0, 1e160]))
 def test_principal_direction_ignores_reflection_shift_and_units(seed, shift, scale):
     x = samples(seed, n=30)[0] * [3.0, 1.0]
@@ -167,6 +172,7 @@ def test_principal_direction_of_one_point_is_refused(x):
         fourier.principal_direction(x)
 
 
+@settings(deadline=None)
 @given(seed=SEEDS, length=st.floats(0.01, 100))
 def test_project_is_the_coordinate_rescaled_to_the_unit_interval(seed, length):
     x, direction = samples(seed, d=3)[0], length * samples(seed + 1, d=3)[0][0]
@@ -283,6 +289,19 @@ def test_relative_error_takes_the_euclidean_norm_over_channels():
     np.testing.assert_allclose(error, [2 / 5], rtol=1e-12)
 
 
+def test_channel_errors_keep_the_channels_apart():
+    x = np.arange(50) / 50
+    one, three = np.cos(2 * np.pi * x), np.sin(2 * np.pi * 3 * x)
+    y = np.stack([one + three, 10 * one - three], axis=1)
+    h = np.stack([y, np.stack([one, 5 * one - three], axis=1), 0 * y])
+    expected = [[[0, 0], [0, 0]], [[0, 0.5], [1, 0]], [[1, 1], [1, 1]]]  # snapshot, frequency, channel
+    np.testing.assert_allclose(fourier.channel_errors(x, h, y, [1.0, 3.0]), expected, atol=1e-13)
+    np.testing.assert_allclose(fourier.channel_errors(x, h[1], y, [1.0, 3.0]), expected[1], atol=1e-13)
+    lacking = np.stack([one + three, one], axis=1)
+    with pytest.raises(ValueError, match=r"k = 3\.0$"):
+        fourier.channel_errors(x, y, lacking, [1.0, 3.0])  # though the first channel has that frequency
+
+
 def test_relative_error_names_the_frequency_that_the_target_lacks():
     x = np.arange(50) / 50
     y = 1e-6 * np.cos(2 * np.pi * x)  # small is no reason: the bound is relative to y
@@ -305,6 +324,7 @@ def dense_low(x, y, delta):
     return weights @ y / weights.sum(axis=1, keepdims=True)
 
 
+@settings(deadline=None)
 @given(distance=st.floats(0.01, 10), delta=st.floats(0.05, 50), u=st.floats(-5, 5), v=st.floats(-5, 5))
 def test_split_of_two_points_by_hand(distance, delta, u, v):
     low, high = fourier.gaussian_split([0.0, distance], [u, v], delta)
@@ -334,6 +354,7 @@ def test_split_of_a_trajectory_is_that_of_each_snapshot():
     assert low.shape == high.shape == y.shape
 
 
+@settings(deadline=None)
 @given(seed=SEEDS)
 def test_split_has_its_limits(seed):
     x, y = samples(seed)
@@ -344,6 +365,7 @@ def test_split_has_its_limits(seed):
     np.testing.assert_allclose(all_averaged, np.broadcast_to(y.mean(axis=0), y.shape), rtol=0, atol=single)
 
 
+@settings(deadline=None)
 @given(seed=SEEDS, delta=st.floats(1e-3, 1e3), shift=st.floats(-1e3, 1e3))
 def test_split_does_not_see_where_the_points_lie(seed, delta, shift):
     x, y = samples(seed, d=3)
@@ -361,6 +383,7 @@ def test_split_is_exact_far_from_the_origin():
     np.testing.assert_array_equal(fourier.gaussian_split(x + 2.0**40, y, 2.0), fourier.gaussian_split(x, y, 2.0))
 
 
+@settings(deadline=None)
 @given(seed=SEEDS, a=st.floats(-10, 10), constant=st.floats(-1e6, 1e6))
 def test_split_is_linear_and_passes_constants(seed, a, constant):
     x, u = samples(seed)
@@ -436,6 +459,7 @@ def test_split_errors_refuse_a_target_without_the_part():
 # --- first time below a threshold -------------------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_first_below_is_the_first_hit_of_a_loop(data):
     errors = np.array(data.draw(st.lists(st.tuples(*[st.sampled_from([0.0, 0.1, 0.2, 1.0])] * 3), min_size=1)))
@@ -493,3 +517,68 @@ BAD_CALLS = {
 def test_bad_input_is_refused_with_a_reason(call, args, kwargs, message):
     with pytest.raises(ValueError, match=message):
         call(*args, **kwargs)
+
+
+# --- tanh_transform ---------------------------------------------------------------------------------------------------
+
+NEURONS = [(1.0, 0.0), (2.5, 0.8), (-0.7, 1.3), (4.0, -2.0)]
+
+
+@pytest.mark.parametrize(("w", "b"), NEURONS)
+def test_tanh_transform_is_that_of_its_derivative_over_2_pi_i_xi(w, b):
+    xi = np.array([-1.5, -0.2, 0.05, 0.3, 1.0])
+    x, step = np.linspace(-60, 60, 24001, retstep=True)
+    slope = w / np.cosh(w * x + b) ** 2  # decays, and the trapezoidal rule is exact to rounding
+    expected = np.exp(-2j * np.pi * np.outer(xi, x)) @ slope * step / (2j * np.pi * xi)
+    np.testing.assert_allclose(fourier.tanh_transform(xi, w, b), expected, rtol=1e-11, atol=1e-13)
+
+
+def test_tanh_transform_is_that_of_the_sign_plus_a_sine_integral():
+    from scipy.integrate import quad
+
+    for xi in (0.1, 0.4, 1.0):
+        # tanh - sign decays; F[sign](xi) = 1 / (pi i xi). The derivative is not used.
+        rest, _ = quad(lambda x: np.tanh(x) - 1, 0, 30, weight="sin", wvar=2 * np.pi * xi, epsabs=1e-13)
+        expected = 1 / (np.pi * 1j * xi) - 2j * rest
+        np.testing.assert_allclose(fourier.tanh_transform([xi], 1.0), expected, atol=1e-11)
+
+
+@given(xi=st.floats(0.01, 3), w=st.floats(0.3, 50), b=st.floats(-5, 5))
+def test_tanh_transform_of_a_real_and_odd_function(xi, w, b):
+    value = fourier.tanh_transform([xi], w, b)
+    np.testing.assert_allclose(fourier.tanh_transform([-xi], w, b), value.conj(), rtol=1e-9)
+    np.testing.assert_allclose(fourier.tanh_transform([xi], -w, -b), -value, rtol=1e-9)
+
+
+def test_tanh_transform_of_many_neurons_is_one_column_each():
+    xi, (w, b) = np.array([0.2, 0.9, 2.0]), np.array(NEURONS).T
+    result = fourier.tanh_transform(xi, torch.tensor(w), b)
+    assert (result.shape, result.dtype) == ((3, 4), np.complex128)
+    for column, neuron in zip(result.T, NEURONS, strict=True):
+        np.testing.assert_array_equal(column, fourier.tanh_transform(xi, *neuron))
+    np.testing.assert_array_equal(fourier.tanh_transform(xi, 2.0, b)[:, 1], fourier.tanh_transform(xi, 2.0, b[1]))
+    np.testing.assert_array_equal(fourier.tanh_transform(xi, w)[:, 2], fourier.tanh_transform(xi, w[2]))
+
+
+def test_tanh_transform_of_a_nearly_flat_neuron_is_zero_and_of_a_step_that_of_the_sign():
+    with np.errstate(all="raise", under="ignore"):
+        assert fourier.tanh_transform([1.0], 1e-3)[0] == 0
+        np.testing.assert_allclose(fourier.tanh_transform([1.0], 1e9), 1 / (1j * np.pi), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("xi", "w", "b", "message"),
+    [
+        ([0.5, 0.0], 1.0, 0.0, "xi must not be 0"),
+        ([0.5], [1.0, 0.0], 0.0, "w must not be 0"),
+        ([0.5], [1.0, 2.0], [0.0, 0.0, 0.0], "w and b must hold the same number"),
+        ([0.5], 1e-310, 0.0, "xi / w must be finite"),
+        ([0.5], 1e-300, 1e10, "b xi / w must be finite"),
+        ([[0.5]], 1.0, 0.0, "xi must have 1 dimension"),
+        ([0.5], [[1.0]], 0.0, "w must have 0 or 1 dimension"),
+        ([np.nan], 1.0, 0.0, "xi must be finite"),
+    ],
+)
+def test_tanh_transform_refuses(xi, w, b, message):
+    with pytest.raises(ValueError, match=message):
+        fourier.tanh_transform(xi, w, b)
