@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy import integrate, linalg
 from torch import nn
 
-from fpcourse.flow import interpolant, kernel_flow
+from fpcourse.flow import interpolant, kernel_descent, kernel_flow
 from fpcourse.kernels import empirical_ntk, two_layer_ntk
 from fpcourse.models import MLP, TwoLayer, antisymmetric
 from fpcourse.training import train
@@ -264,6 +264,12 @@ def test_without_a_kernel_nothing_moves():
     np.testing.assert_array_equal(interpolant(np.zeros((2, 2)), y, np.zeros((1, 2))), [[0.0]])
 
 
+def test_rounding_of_the_test_kernel_along_null_directions_does_nothing():
+    kernel, kernel_test = np.diag([2.0, 0.0]), np.array([[2.0, 1e-3]])
+    np.testing.assert_array_equal(interpolant(kernel, [3.0, 1e6], kernel_test), [[3.0]])
+    np.testing.assert_array_equal(kernel_flow(kernel, [3.0, 1e6], [1e3], kernel_test=kernel_test).outputs, [[[3.0]]])
+
+
 def test_slow_directions_move_by_velocity_times_time():
     """(1 - exp(-lambda t)) / lambda -> t without cancellation, down to eigenvalues 1e-12 of the largest."""
     kernel, kernel_test = np.diag([1.0, 1e-9, 1e-12]), np.diag([1.0, 1e-9, 1e-12])[[1, 2]] * 1e3
@@ -358,6 +364,65 @@ def test_bad_input_is_refused(changes, message):
     if "times" not in changes and "inputs" not in changes and "kernel_test" in changes:
         with pytest.raises(ValueError, match=message):
             interpolant(**{"kernel": EYE, "y": np.ones(3), **changes})
+
+
+# Steps of finite size
+
+
+@pytest.mark.parametrize("rate", [1e-3, 0.3, 0.9, 1.7, 2.2])  # in units of 1 / lambda_max: 1 leaves nothing, 2.2 grows
+@pytest.mark.parametrize("rank", [None, 3])
+def test_descent_is_gradient_descent(rate, rank):
+    case, _ = problem(10, rank=rank)
+    kernel, y, kernel_test, u, v = case.values()
+    rate, steps = rate / np.linalg.eigvalsh(kernel)[-1], [0, 1, 2, 7, 40]
+    on_training = kernel_descent(steps=steps, rate=rate, inputs=np.arange(6.0), **training_part(case))
+    on_test = kernel_descent(steps=steps, rate=rate, **case)
+    for step in range(41):
+        if step in steps:
+            i = steps.index(step)
+            np.testing.assert_allclose(on_training.outputs[i], u, rtol=1e-10, atol=1e-12)
+            np.testing.assert_allclose(on_test.outputs[i], v, rtol=1e-10, atol=1e-12)
+            for trajectory in (on_training, on_test):
+                np.testing.assert_allclose(trajectory.losses[i], ((u - y) ** 2).mean(), rtol=1e-10, atol=1e-14)
+        u, v = u - rate * kernel @ (u - y), v - rate * kernel_test @ (u - y)
+    np.testing.assert_array_equal(on_test.times, steps)
+    np.testing.assert_array_equal(on_training.inputs[:, 0], np.arange(6))
+
+
+def test_descent_in_small_steps_is_the_flow():
+    case, _ = problem(11)
+    flow = kernel_flow(times=[0.1, 2.0], **case).outputs
+    for rate, close in ((1e-2, 1e-2), (1e-5, 1e-5)):
+        steps = np.round(np.array([0.1, 2.0]) / rate)
+        np.testing.assert_allclose(kernel_descent(steps=steps, rate=rate, **case).outputs, flow, atol=close)
+
+
+def test_descent_of_slow_directions_does_not_cancel():
+    kernel, kernel_test = np.diag([1.0, 1e-9, 1e-12]), np.diag([1.0, 1e-9, 1e-12])[[1, 2]]
+    moved = np.array([3e-9 * (1 - 1e-9), 3e-12 * (1 - 1e-12)])  # s lambda (1 - (s - 1) lambda / 2)
+    found = kernel_descent(kernel, np.ones(3), [3], 1.0, kernel_test=kernel_test)
+    np.testing.assert_allclose(found.outputs[0, :, 0], moved, rtol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"steps": [0.0, 1.5]}, "whole numbers"),
+        ({"steps": [-1, 2]}, "whole numbers"),
+        ({"steps": [2, 1]}, "increase"),
+        ({"steps": []}, "steps must not be empty"),
+        ({"steps": 3}, "steps must have"),
+        ({"rate": 0.0}, "rate must be"),
+        ({"rate": -1.0}, "rate must be"),
+        ({"rate": np.nan}, "rate must be"),
+        ({"rate": 3.0, "steps": [600]}, r"rate 3 exceeds 2 / lambda_max = 2$"),  # 2^600 fits, its square does not
+        ({"kernel": -np.eye(3)}, "positive semi-definite"),
+        ({"initial": np.ones(2)}, "initial must have shape"),
+    ],
+)
+def test_bad_input_of_a_descent_is_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        kernel_descent(**{"kernel": EYE, "y": np.ones(3), "steps": [0, 1], "rate": 0.1, **changes})
 
 
 def test_interpolant_needs_points():
