@@ -48,6 +48,30 @@ def nudft(x: ArrayLike, y: ArrayLike, k: ArrayLike) -> np.ndarray:
     return _uncolumns((real + 1j * imaginary) / len(x), y.shape)
 
 
+def tanh_transform(xi: ArrayLike, w: ArrayLike, b: ArrayLike = 0.0) -> np.ndarray:
+    """Exact transform of one neuron, F[tanh(w x + b)](xi) = -i pi / |w| e^{2 pi i b xi / w} / sinh(pi^2 xi / w).
+
+    xi (K,) frequencies in cycles per unit of x, none of them 0, where the transform has its pole; w (not 0) and b are
+    numbers or (m,), one per neuron. Returns complex128 of shape (K,), or (K, m) where w or b is a vector.
+    In the convention e^{-ikx}, k = 2 pi xi, these are the values at k. Falls like e^{-pi^2 |xi / w|}.
+    Raises ValueError for xi = 0, w = 0, and w so small that b xi / w overflows.
+    Source: Xu et al. (2020), with the prefactor and the phase in full.
+    """
+    xi, w, b = checks.array("xi", xi, ndim=1), checks.array("w", w, ndim=(0, 1)), checks.array("b", b, ndim=(0, 1))
+    for name, value in (("xi", xi), ("w", w)):
+        if (value == 0).any():
+            raise ValueError(f"{name} must not be 0; got {value.squeeze().tolist()}")
+    if w.ndim and b.ndim:
+        checks.same_length("w", w, "b", b)
+    xi = xi[:, None] if w.ndim or b.ndim else xi
+    with np.errstate(over="ignore"):
+        ratio = checks.array("xi / w", xi / w)
+        phase = checks.array("b xi / w", b * ratio)
+    u = np.pi**2 * np.abs(ratio)
+    over_sinh = 2 * np.sign(ratio) * np.exp(-u) / -np.expm1(-2 * u)  # 1 / sinh, without its overflow
+    return -1j * np.pi / np.abs(w) * np.exp(2j * np.pi * phase) * over_sinh
+
+
 def principal_direction(x: ArrayLike) -> np.ndarray:
     """Unit vector (d,) along which the points x (n, d) vary most: the first right singular vector of centred x.
 
