@@ -1,8 +1,8 @@
 """Exact kernel gradient flow: what gradient descent does to a function as long as its tangent kernel stands still.
 
 du/dt = -K (u - y) is linear, so one eigendecomposition K = Q diag(lambda) Q^T gives every time at once: the residual
-along each eigenvector decays as exp(-lambda t), large eigenvalues first (Jacot et al., NeurIPS 2018; Arora et al.,
-ICML 2019).
+along each eigenvector decays as exp(-lambda t), or as (1 - eta lambda)^step in steps of size eta, large eigenvalues
+first (Jacot et al., NeurIPS 2018; Arora et al., ICML 2019).
 """
 
 from __future__ import annotations
@@ -46,6 +46,37 @@ def kernel_flow(kernel, y, times, *, kernel_test=None, initial=None, initial_tes
         done = done * modes.inverse
     losses = np.exp(2 * exponents) @ (modes.gap**2).sum(axis=1) / modes.gap.size
     return Trajectory(times, modes.outputs(done), inputs=inputs, losses=losses)
+
+
+def kernel_descent(
+    kernel, y, steps, rate, *, kernel_test=None, initial=None, initial_test=None, inputs=None
+) -> Trajectory:
+    """Gradient descent in steps of any size: u(s + 1) = u(s) - rate K (u(s) - y), u(0) = initial; times are steps.
+
+    u(s) = y + (I - rate K)^s (initial - y), so modes with rate * lambda > 2 grow without bound (Arora et al., ICML
+    2019). Full-batch gradient descent on "mse" has rate = 2 * learning_rate / (n * c).
+
+    steps   (T,) strictly increasing whole numbers >= 0
+    rate    size of a step, > 0, in units of time of :func:`kernel_flow`, which is the limit rate -> 0 at time rate * s
+
+    All else is as in :func:`kernel_flow`. Raises ValueError as it does, and where a growing mode leaves float64.
+    """
+    steps, rate = checks.array("steps", steps, ndim=1), checks.positive("rate", rate)
+    if (steps != steps.round()).any() or steps.min() < 0:
+        raise ValueError(f"steps must be whole numbers >= 0; got {steps}")
+    modes = _modes(kernel, y, kernel_test, initial, initial_test)
+    part = rate * modes.eigenvalues
+    with np.errstate(over="ignore"):
+        left = (1 - part) ** steps[:, None]
+        square = left**2
+    if not np.isfinite(square).all():
+        raise ValueError(f"a mode grows beyond float64: rate {rate:g} exceeds 2 / lambda_max = {2 * rate / part[-1]:g}")
+    slow = np.minimum(part, 0.5)  # there 1 - left would cancel
+    done = np.where(part < 0.5, -np.expm1(steps[:, None] * np.log1p(-slow)), 1 - left)
+    if kernel_test is not None:
+        done = done * modes.inverse
+    losses = square @ (modes.gap**2).sum(axis=1) / modes.gap.size
+    return Trajectory(steps, modes.outputs(done), inputs=inputs, losses=losses)
 
 
 def interpolant(kernel, y, kernel_test, *, initial=None, initial_test=None) -> np.ndarray:
