@@ -1,8 +1,5 @@
-import matplotlib
 import numpy as np
 import pytest
-
-matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
 from fpcourse import plotting
