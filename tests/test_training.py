@@ -5,6 +5,7 @@ import itertools
 import math
 import pickle
 import re
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -251,6 +252,16 @@ def test_modes_come_back_even_after_an_error():
         raise KeyboardInterrupt
     assert [module.training for module in model.modules()] == modes
     assert torch.is_grad_enabled()
+
+
+def test_training_leaves_the_modes_to_the_model():
+    """Batch norm frozen by ``eval()`` stays frozen."""
+    model = Delicate()
+    model[1].eval()
+    modes = [module.training for module in model.modules()]
+    train(model, X, Y, steps=5, learning_rate=0.01)
+    assert [module.training for module in model.modules()] == modes
+    assert model[1].num_batches_tracked == 0
 
 
 def test_record_parameters_in_the_order_of_the_model():
@@ -516,6 +527,7 @@ def test_an_interrupted_training_leaves_a_model_to_go_on_with(in_a_snapshot):
         ({"loss": "cross_entropy", "y": np.arange(12) % 2 - 1}, "with values from -1 to 0"),
         ({"loss": "cross_entropy", "y": np.full(12, 0.5)}, "with values from 0.5 to 0.5"),
         ({"model": nn.Sequential(nn.Linear(3, 1), nn.Flatten(0)), "y": Y[:, 0]}, r"must return shape .* \(1,\)"),
+        ({"model": nn.Sequential(nn.Linear(3, 4), nn.Unflatten(1, (2, 2)), nn.Flatten(0, 1))}, r"shape .* \(2, 2\)"),
         ({"model": nn.Sequential(nn.Unflatten(1, (1, 3)), nn.Linear(3, 2))}, r"must return shape .* \(1, 1, 2\)"),
     ],
 )
@@ -655,3 +667,21 @@ def test_progress(monkeypatch, capsys):
     assert printed(progress=False) == ("", "")
     out, err = printed()
     assert out == "" and "training" in err and "/5" in err
+
+
+def test_the_bar_moves_with_the_steps_and_shows_the_loss(monkeypatch):
+    bars = []
+
+    def progress_bar(*args, **kwargs):
+        bars.append(mock.MagicMock(arguments=(args, kwargs)))
+        bars[-1].__enter__.return_value = bars[-1]
+        return bars[-1]
+
+    monkeypatch.setattr(settings, "progress_bar", progress_bar)
+    trajectory = train(linear(), X, Y, steps=5, learning_rate=0.1, snapshots=[0, 5])
+    (bar,) = bars
+    assert bar.arguments == ((5, "training"), {"show": True})
+    assert bar.update.call_count == 5
+    shown = [call.kwargs["loss"] for call in bar.set_postfix.call_args_list]
+    assert shown == [f"{loss:.3g}" for loss in trajectory.losses]
+    bar.__exit__.assert_called_once()

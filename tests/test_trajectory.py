@@ -86,14 +86,20 @@ def test_two_dimensions_are_one_channel_and_vectors_are_columns():
 
 def test_tensors_become_arrays_of_their_precision():
     trajectory = Trajectory(
-        torch.arange(2), torch.ones(2, 3, 1, requires_grad=True), torch.ones(3, 2).double(), losses=torch.ones(2).half()
+        torch.arange(2),
+        torch.ones(2, 3, 1, requires_grad=True),
+        torch.full((3, 2), 2**24 + 1, dtype=torch.int32),  # a float32 would lose the 1
+        losses=torch.ones(2).half(),
+        parameters=torch.ones(2, 4).double(),
     )
-    assert {name: getattr(trajectory, name).dtype for name in FIELDS[:4]} == {
+    assert {name: getattr(trajectory, name).dtype for name in FIELDS} == {
         "times": np.float64,
         "outputs": np.float32,
         "inputs": np.float64,
         "losses": np.float64,
+        "parameters": np.float64,
     }
+    assert (trajectory.inputs == 2**24 + 1).all()
 
 
 @pytest.mark.parametrize(
@@ -229,6 +235,16 @@ def test_a_damaged_file_is_never_read_as_something_else(tmp_path):
             Trajectory.load(path)
 
 
+class Trap:
+    """Unpickling it makes a folder."""
+
+    def __init__(self, path):
+        self.path = str(path)
+
+    def __reduce__(self):
+        return os.mkdir, (self.path,)
+
+
 def write_array(path):
     with open(path, "wb") as file:
         np.save(file, np.ones((2, 2)))
@@ -265,6 +281,7 @@ def test_the_files_below_are_wrong_in_one_thing_only(tmp_path):
         lambda path: write_arrays(path, times=[0.0, 1.0]),
         lambda path: write_arrays(path, outputs=[]),
         lambda path: write_arrays(path, times=np.array([{}], dtype=object)),
+        lambda path: write_arrays(path, losses=np.array([Trap(path.parent / "sprung")], dtype=object)),
     ],
 )
 def test_other_files_are_no_trajectories(tmp_path, write):
@@ -272,3 +289,4 @@ def test_other_files_are_no_trajectories(tmp_path, write):
     write(path)
     with pytest.raises(ValueError, match=r"other is not a saved trajectory: ."):
         Trajectory.load(path)
+    assert os.listdir(tmp_path) == ["other"]  # a file from elsewhere runs no code
