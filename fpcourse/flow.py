@@ -94,7 +94,7 @@ class _Modes:
     """The flow in the eigenbasis of the kernel. N = n modes, or n * c where the kernel couples the channels."""
 
     eigenvalues: np.ndarray  # (N,), null ones exactly 0
-    basis: np.ndarray  # (N_out, N): a unit of each mode, seen at the points of the outputs
+    maps: tuple[np.ndarray, ...]  # their product (N_out, N) takes the modes to the points of the outputs
     gap: np.ndarray  # (N, columns): y - initial in the eigenbasis
     start: np.ndarray  # (n_out, c): outputs at t = 0
 
@@ -107,8 +107,9 @@ class _Modes:
     def outputs(self, done: np.ndarray) -> np.ndarray:
         """(T, n_out, c), when each mode has gone the part ``done`` (T, N) of its gap; one product for all times."""
         parts = (done.T[:, :, None] * self.gap[:, None]).reshape(len(self.gap), -1)
-        moved = (self.basis @ parts).reshape(len(self.basis), len(done), -1)
-        return self.start + moved.transpose(1, 0, 2).reshape(len(done), *self.start.shape)
+        moved = np.linalg.multi_dot([*self.maps, parts])  # in the cheapest order
+        moved = moved.reshape(len(moved), len(done), -1).transpose(1, 0, 2)
+        return self.start + moved.reshape(len(done), *self.start.shape)
 
 
 def _modes(kernel, y, kernel_test, initial, initial_test) -> _Modes:
@@ -130,7 +131,7 @@ def _modes(kernel, y, kernel_test, initial, initial_test) -> _Modes:
     start = initial if kernel_test is None else _values("initial_test", initial_test, len(kernel_test), c)
 
     matrix = _matrix(kernel)
-    asymmetry = np.abs(matrix - matrix.T).max()
+    asymmetry = (matrix - matrix.T).max()
     if asymmetry > ASYMMETRY * np.abs(matrix).max():
         raise ValueError(f"kernel must be symmetric; entries differ from the transposed ones by up to {asymmetry:.3g}")
     eigenvalues, vectors = np.linalg.eigh(matrix)
@@ -139,7 +140,8 @@ def _modes(kernel, y, kernel_test, initial, initial_test) -> _Modes:
         raise ValueError(f"kernel must be positive semi-definite; its eigenvalues go from {low:.3g} to {high:.3g}")
     eigenvalues[eigenvalues <= len(matrix) * np.finfo(float).eps * high] = 0.0
     gap = vectors.T @ (y - initial).reshape(len(matrix), -1)
-    return _Modes(eigenvalues, vectors if kernel_test is None else _matrix(kernel_test) @ vectors, gap, start)
+    maps = (vectors,) if kernel_test is None else (_matrix(kernel_test), vectors)
+    return _Modes(eigenvalues, maps, gap, start)
 
 
 def _matrix(kernel: np.ndarray) -> np.ndarray:
