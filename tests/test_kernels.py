@@ -455,6 +455,8 @@ def test_points_normalised_in_float32_count_as_on_the_sphere():
     x = torch.nn.functional.normalize(torch.randn(30, 9, generator=torch.Generator().manual_seed(0)), dim=1)
     kernel = two_layer_ntk(x, bias=True, trained="both")
     np.testing.assert_array_equal(np.diag(kernel), 1.0)
+    kernel = two_layer_ntk(x, x.numpy().astype(float) * (1 + 9e-7 / 2), bias=True, trained="both")
+    np.testing.assert_allclose(np.diag(kernel), 1.0, rtol=0, atol=1e-15)  # only directions count
 
 
 # Spectra
