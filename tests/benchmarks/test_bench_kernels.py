@@ -1,0 +1,157 @@
+"""How long fpcourse.kernels and fpcourse.flow take, each beside its yardstick in one group.
+
+Run ``pytest tests/benchmarks/test_bench_kernels.py``. Nothing here asserts a time. ``extra_info`` of each record
+(``--benchmark-json``) holds ``peak_mb``: by how much the call raises the memory of a fresh process (on Linux).
+"""
+
+import concurrent.futures
+import multiprocessing
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy import integrate
+
+from fpcourse.flow import kernel_flow
+from fpcourse.kernels import cao_kernel, empirical_ntk, sphere_eigenvalues, two_layer_ntk
+from fpcourse.models import MLP, TwoLayer
+
+
+def network(name):
+    """A model and 1000 inputs."""
+    torch.manual_seed(0)
+    model, d = {
+        "two-layer, m = 4096, d = 1": (TwoLayer(1, 4096), 1),
+        "two-layer, m = 4096, d = 10": (TwoLayer(10, 4096), 10),
+        "MLP of 4 layers, width 256, d = 10": (MLP([10, 256, 256, 256, 1]), 10),
+    }[name]
+    return model, torch.randn(1000, d)
+
+
+def float32_ntk(model, x):
+    return empirical_ntk(model, x, dtype=torch.float32)
+
+
+def whole_jacobian_ntk(model, x):
+    """The plain way with torch.func: one Jacobian (n, P) in memory, and its Gram matrix."""
+    parameters = {name: p.detach() for name, p in model.named_parameters()}
+
+    def output(parameters, point):
+        return torch.func.functional_call(model, parameters, (point[None],))[0, 0]
+
+    rows = torch.func.vmap(torch.func.grad(output), (None, 0))(parameters, x)
+    jacobian = torch.cat([row.flatten(1) for row in rows.values()], 1)
+    return (jacobian @ jacobian.T).double().numpy()
+
+
+def sphere(n=2000, d=10):
+    x = np.random.default_rng(0).standard_normal((n, d))
+    return x / np.linalg.norm(x, axis=1, keepdims=True)
+
+
+def flow_problem(n=2000, n_test=200):
+    """A kernel, targets, 100 times over four decades and 200 test points."""
+    x = sphere(n + n_test, 3)
+    kernel = two_layer_ntk(x, x[:n], bias=True, trained="both")
+    times = np.geomspace(1e-1, 1e3, 100) / (n / 3)  # n / 3: about the largest eigenvalue
+    return {"kernel": kernel[:n], "y": x[:n, 0] * x[:n, 1], "times": times, "kernel_test": kernel[n:]}
+
+
+def ode_flow(kernel, y, times, kernel_test):
+    """The yardstick: Runge-Kutta on the joint system, to six digits. Its time grows with times[-1]."""
+    joint, n = np.vstack([kernel, kernel_test]), len(y)
+    start = np.zeros(len(joint))
+    return integrate.solve_ivp(
+        lambda t, u: joint @ (y - u[:n]), (0, times[-1]), start, t_eval=times, rtol=1e-6, atol=1e-9
+    ).y[n:]
+
+
+def _high_water_mb():
+    status = Path(
+        "/proc/self/status"
+    ).read_text()  # ru_maxrss would include the peak of the parent
+    return int(re.search(r"VmHWM:\s*(\d+) kB", status)[1]) / 1024
+
+
+def _growth(compute, small, large):
+    compute(*small)  # loads what the libraries load once
+    before = _high_water_mb()
+    compute(*large)
+    return _high_water_mb() - before
+
+
+def peak_mb(compute, small, large):
+    if sys.platform != "linux":
+        return None
+    with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return round(pool.submit(_growth, compute, small, large).result())
+
+
+NETWORKS = ["two-layer, m = 4096, d = 1", "two-layer, m = 4096, d = 10", "MLP of 4 layers, width 256, d = 10"]
+
+
+@pytest.mark.parametrize("compute", [float32_ntk, empirical_ntk, whole_jacobian_ntk], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_empirical_ntk(benchmark, name, compute):
+    model, x = network(name)
+    benchmark.group = f"tangent kernel, n = 1000: {name}"
+    benchmark.extra_info["peak_mb"] = peak_mb(compute, (model, x[:2]), (model, x))
+    kernel = benchmark.pedantic(compute, (model, x), rounds=3, warmup_rounds=1)
+    wanted = empirical_ntk(model, x)
+    np.testing.assert_allclose(kernel, wanted, rtol=0, atol=1e-6 * np.abs(wanted).max())
+
+
+@pytest.mark.benchmark(group="infinite width, n = 2000, d = 10")
+def test_two_layer_ntk(benchmark):
+    x = sphere()
+    benchmark.extra_info["peak_mb"] = peak_mb(_two_layer_ntk, (x[:2],), (x,))
+    benchmark.pedantic(_two_layer_ntk, (x,), rounds=3, warmup_rounds=1)
+
+
+def _two_layer_ntk(x):
+    return two_layer_ntk(x, bias=True, trained="both")
+
+
+@pytest.mark.benchmark(group="infinite width, n = 2000, d = 10")
+def test_two_layer_ntk_by_the_plain_formula(benchmark):
+    """arccos of the Gram matrix: wrong by 1e-8 near the diagonal, the time to compare with."""
+    x = sphere()
+    benchmark.pedantic(lambda: cao_kernel(np.clip(x @ x.T, -1, 1), bias=True), rounds=3, warmup_rounds=1)
+
+
+@pytest.mark.benchmark(group="eigenvalues on the 10-sphere, degrees 0..100")
+def test_sphere_eigenvalues(benchmark):
+    benchmark(sphere_eigenvalues, cao_kernel, 10, range(101))
+
+
+@pytest.fixture(scope="module")
+def problem():
+    return flow_problem()
+
+
+FLOW = "flow, n = 2000, 200 test points, 100 times"
+
+
+@pytest.mark.benchmark(group=FLOW)
+def test_kernel_flow(benchmark, problem):
+    small = tuple(flow_problem(20, 2).values())
+    benchmark.extra_info["peak_mb"] = peak_mb(_flow, small, tuple(problem.values()))
+    benchmark.pedantic(_flow, tuple(problem.values()), rounds=2)
+
+
+def _flow(kernel, y, times, kernel_test):
+    return kernel_flow(kernel, y, times, kernel_test=kernel_test).outputs
+
+
+@pytest.mark.benchmark(group=FLOW)
+def test_one_eigendecomposition(benchmark, problem):
+    benchmark.pedantic(np.linalg.eigh, (problem["kernel"],), rounds=2)
+
+
+@pytest.mark.benchmark(group=FLOW)
+def test_ode_solver(benchmark, problem):
+    solved = benchmark.pedantic(ode_flow, tuple(problem.values()), rounds=1)
+    np.testing.assert_allclose(solved.T, _flow(**problem)[..., 0], atol=1e-5)
