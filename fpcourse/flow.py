@@ -89,6 +89,32 @@ def interpolant(kernel, y, kernel_test, *, initial=None, initial_test=None) -> n
     return modes.outputs(modes.inverse[None])[0]
 
 
+def decay_rate(residual, times, until) -> float | np.ndarray:
+    """Rate lambda of the exponential e^(-lambda t) fitted to a residual by least squares on its logarithm.
+
+    residual  (T,) or (T, K), no zeros within the fit; only its size counts
+    times     (T,)
+    until     fit over 0 <= t <= until, a number, or (K,). 2.5 / lambda is a good length: early slopes of a real
+              network mislead, and late residuals are what the coupling of the modes has left
+
+    The measured counterpart of an eigenvalue in :func:`kernel_flow`. Returns a float or (K,). Raises ValueError where
+    fewer than two times lie within the fit or the residual vanishes there.
+    """
+    residual, times = checks.array("residual", residual, ndim=(1, 2)), checks.array("times", times, ndim=1)
+    checks.same_length("residual", residual, "times", times)
+    until = checks.array("until", until, ndim=(0, 1))
+    columns = np.abs(residual.reshape(len(times), -1))
+    if until.ndim and until.shape != columns.shape[1:]:
+        raise ValueError(f"until must be a number or of shape {columns.shape[1:]}; got {until.shape}")
+    rates = np.empty(columns.shape[1])
+    for i, end in enumerate(np.broadcast_to(until, rates.shape)):
+        within = (times >= 0) & (times <= end)
+        if within.sum() < 2 or not columns[within, i].all():
+            raise ValueError(f"a fit needs two times up to {end:g} and a residual that is not 0 there")
+        rates[i] = -np.polyfit(times[within], np.log(columns[within, i]), 1)[0]
+    return rates if residual.ndim == 2 else float(rates[0])
+
+
 @dataclass(frozen=True)
 class _Modes:
     """The flow in the eigenbasis of the kernel. N = n modes, or n * c where the kernel couples the channels."""

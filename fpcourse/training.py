@@ -159,6 +159,47 @@ def train(
     return trajectory()
 
 
+def gradient_flow(
+    model: nn.Module, x, y, *, phases, every: int = 10, device: str | torch.device = "auto", progress: bool = True
+) -> Trajectory:
+    """Follow the gradient flow of the loss 1/(2n) sum |h - y|^2, h = f - f_0, by full-batch descent in large steps.
+
+    h is what ``model`` adds to its initial function f_0, so that h = 0 at the start (the centred model of Chizat,
+    Oyallon, Bach, NeurIPS 2019). As long as the tangent kernel K stands still, the residual along an eigenvalue lambda
+    of K / n decays as exp(-lambda t), here by Euler's method: it is stable for eta < 2 / lambda_max, and accurate for
+    the parts with eta lambda << 1.
+
+    x, y     (n, ...) and (n, c) or (n,), as in :func:`train`; the model is trained in place
+    phases   [(steps, eta), ...]: first small steps for the fast parts, then large ones for the slow ones
+    every    snapshot at these steps of each phase, and at its end
+
+    Returns h at x; times are those of the flow, the sum of all eta so far, and losses those above. Raises as
+    :func:`train` does, and ValueError for phases that are no such pairs.
+    """
+    phases, every = checks.array("phases", phases, ndim=2), checks.count("every", every)
+    if phases.shape[1] != 2 or (phases <= 0).any() or (phases[:, 0] % 1).any():
+        raise ValueError(f"phases must be pairs (steps, eta): whole numbers > 0 and numbers > 0; got {phases.tolist()}")
+    device = _device(device)
+    points = _inputs("x", x, model.to(device), device)
+    _outputs_each("x", points, model)
+    start = evaluate(model, points).cpu().numpy()
+    y = checks.points("y", y)
+    if y.shape != start.shape:
+        raise ValueError(f"y must have the shape of the outputs {start.shape}; got {y.shape}")
+    outputs_each = y.shape[1] // getattr(model, "members", 1)  # "mse" averages over them, the loss here sums
+    time, times, outputs, losses = 0.0, [0.0], [np.zeros_like(start)], [(y**2).sum() / (2 * len(y))]
+    for steps, eta in zip(phases[:, 0].astype(int).tolist(), phases[:, 1].tolist(), strict=True):
+        run = train(
+            model, x, y + start, steps=steps, learning_rate=eta * outputs_each / 2, optimizer="gd",
+            snapshots=[*range(every, steps, every), steps], device=device, progress=progress,
+        )  # fmt: skip
+        times += list(time + eta * run.times)
+        outputs += list(run.outputs - start)
+        losses += list(run.losses * y.shape[1] / 2)
+        time += eta * steps
+    return Trajectory(np.array(times), np.stack(outputs), checks.array("x", x), np.array(losses))
+
+
 def _device(device: str | torch.device) -> torch.device:
     if device == "auto":
         return settings.device()

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy import integrate, linalg
 from torch import nn
 
-from fpcourse.flow import interpolant, kernel_descent, kernel_flow
+from fpcourse.flow import decay_rate, interpolant, kernel_descent, kernel_flow
 from fpcourse.kernels import empirical_ntk, two_layer_ntk
 from fpcourse.models import MLP, TwoLayer, antisymmetric
 from fpcourse.training import train
@@ -440,3 +440,34 @@ def test_flow_of_a_module_with_a_frozen_layer_is_the_flow_of_what_is_trained():
     flow = kernel_flow(kernel, y, 2e-3 * run.times / 5, initial=start)
     assert run.losses[-1] < 0.6 * run.losses[0]
     np.testing.assert_allclose(flow.outputs, run.outputs, atol=1e-3 * y.max())
+
+
+def test_decay_rates_of_a_flow_are_its_eigenvalues():
+    eigenvalues, vectors = np.array([2.0, 0.5, 0.01]), np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))[0]
+    times = np.linspace(0, 20, 41)
+    flow = kernel_flow(vectors * eigenvalues @ vectors.T, np.array([1.0, 2.0, -3.0]), times)
+    residual = (np.array([1.0, 2.0, -3.0]) - flow.outputs[:, :, 0]) @ vectors
+    np.testing.assert_allclose(decay_rate(residual, times, 2.5 / eigenvalues), eigenvalues, rtol=1e-6)
+    assert decay_rate(residual[:, 1], times, 10) == pytest.approx(0.5, rel=1e-9)
+
+
+def test_decay_rate_sees_nothing_after_the_fit():
+    times = np.arange(7.0) - 1
+    residual = np.exp(-0.3 * times)
+    residual[times > 3] = 5.0
+    residual[times < 0] = 7.0
+    assert decay_rate(residual, times, 3.0) == pytest.approx(0.3)
+    assert decay_rate(residual, times, 4.0) < 0.1
+
+
+@pytest.mark.parametrize(
+    ("residual", "times", "until"),
+    [
+        (np.ones(3), [0, 1], 1), (np.ones(3), [0, 1, 2], 0.5), ([1, 0, 1], [0, 1, 2], 2),
+        (np.ones((3, 2)), [0, 1, 2], [2]), (np.ones((3, 2)), [0, 1, 2], [2, 0.5]), (np.ones(3), [0, 1, 2], np.nan),
+        ([1, np.nan, 1], [0, 1, 2], 2),
+    ],
+)  # fmt: skip
+def test_bad_input_of_a_decay_rate_is_refused(residual, times, until):
+    with pytest.raises(ValueError, match=r"two times|until must|must be finite|same number"):
+        decay_rate(residual, times, until)

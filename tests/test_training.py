@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from fpcourse import settings, training
+from fpcourse.flow import kernel_flow
 from fpcourse.models import MLP, ConvNet, Ensemble, TwoLayer
-from fpcourse.training import TrainingDiverged, evaluate, evaluating, log_spaced, train
+from fpcourse.training import TrainingDiverged, evaluate, evaluating, gradient_flow, log_spaced, train
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(12, 3)), RNG.normal(size=(12, 2))
@@ -667,6 +668,65 @@ def test_progress(monkeypatch, capsys):
     assert printed(progress=False) == ("", "")
     out, err = printed()
     assert out == "" and "training" in err and "/5" in err
+
+
+def test_gradient_flow_takes_euler_steps_of_the_kernel_flow():
+    """The tangent kernel of a linear model is K = X X^T: after some steps the residual is prod (I - eta K / n) y."""
+    model, phases = nn.Linear(3, 2, bias=False).double(), [(3, 0.1), (2, 0.4)]
+    flow = gradient_flow(model, X, Y, phases=phases, every=2)
+    np.testing.assert_allclose(flow.times, [0, 0.2, 0.3, 1.1], rtol=1e-12)
+    kernel = X @ X.T / len(X)
+    residual, expected = Y, [Y]
+    for eta in (0.1, 0.1, 0.1, 0.4, 0.4):
+        residual = residual - eta * kernel @ residual
+        expected.append(residual)
+    expected = np.stack(expected)[[0, 2, 3, 5]]
+    np.testing.assert_allclose(Y - flow.outputs, expected, atol=1e-12)
+    np.testing.assert_allclose(flow.losses, (expected**2).sum((1, 2)) / (2 * len(X)), rtol=1e-10)
+    np.testing.assert_allclose(flow.inputs, X)
+
+
+def test_gradient_flow_approaches_the_flow_as_its_steps_shrink():
+    y = Y[:, :1]
+    limit = kernel_flow(X @ X.T / len(X), y, [1.0]).outputs[0]
+    gaps = [
+        np.abs(gradient_flow(linear(outputs=1), X, y, phases=[(n, 1 / n)]).outputs[-1] - limit).max() for n in (20, 40)
+    ]
+    assert gaps[0] / gaps[1] == pytest.approx(2, rel=0.1)  # Euler's method is of first order
+
+
+def test_gradient_flow_starts_from_the_initial_function():
+    model = MLP([3, 8, 2])
+    before = evaluate(model, torch.as_tensor(X, dtype=torch.float32)).numpy()
+    flow = gradient_flow(model, X, Y, phases=[(5, 0.1)])
+    assert not flow.outputs[0].any() and np.abs(before).max() > 0.01
+    after = evaluate(model, torch.as_tensor(X, dtype=torch.float32)).numpy()
+    np.testing.assert_allclose(flow.outputs[-1], after - before, atol=1e-6)
+
+
+def test_gradient_flow_of_an_ensemble_is_that_of_its_members():
+    ensemble = Ensemble([3, 5, 2], members=2)
+    alone = [MLP([3, 5, 2]) for _ in range(2)]
+    for i, model in enumerate(alone):
+        for layer, weight, bias in zip(model.layers, ensemble.weights, ensemble.biases, strict=True):
+            layer.weight.data, layer.bias.data = weight[i].detach().T.clone(), bias[i, 0].detach().clone()
+    y = np.concatenate([Y, -2 * Y], axis=1)
+    together = gradient_flow(ensemble, X, y, phases=[(4, 0.3)])
+    each = [gradient_flow(model, X, y[:, 2 * i : 2 * i + 2], phases=[(4, 0.3)]) for i, model in enumerate(alone)]
+    np.testing.assert_allclose(together.outputs, np.concatenate([t.outputs for t in each], axis=2), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"phases": []}, {"phases": None}, {"phases": [(3,)]}, {"phases": [(0, 0.1)]}, {"phases": [(1.5, 0.1)]},
+        {"phases": [(3, -0.1)]}, {"phases": [(3, np.nan)]}, {"phases": (3, 0.1)}, {"every": 0}, {"y": Y[:, :1]},
+        {"y": Y[:5]}, {"x": X[:, :2]},
+    ],
+)  # fmt: skip
+def test_gradient_flow_refuses_what_does_not_fit(changes):
+    with pytest.raises(ValueError):
+        gradient_flow(**({"model": linear(), "x": X, "y": Y, "phases": [(3, 0.1)]} | changes))
 
 
 def test_the_bar_moves_with_the_steps_and_shows_the_loss(monkeypatch):
