@@ -8,6 +8,8 @@ it. Müller, Spherical Harmonics (Springer 1966).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import count, islice
 from math import comb
 
 import numpy as np
@@ -35,14 +37,19 @@ def zonal(t, degree: int, dim: int) -> np.ndarray:
     Raises ValueError for |t| > 1 + 1e-6, degree < 0 and dim < 1.
     """
     t = checks.array("t", t)
-    k, d = checks.count("degree", degree, minimum=0), checks.count("dim", dim)
+    degree, dim = checks.count("degree", degree, minimum=0), checks.count("dim", dim)
     if np.abs(t).max() > 1 + SPHERE_TOLERANCE:
         raise ValueError(f"t is the cosine of an angle and must lie in [-1, 1]; got values up to {np.abs(t).max():g}")
+    return next(islice(zonals(t, dim), degree, None))
+
+
+def zonals(t: np.ndarray, dim: int) -> Iterator[np.ndarray]:
+    """:func:`zonal` for degree 0, 1, 2, ... without end, by the recurrence of the Gegenbauer polynomials in k."""
     before, polynomial = np.zeros_like(t), np.ones_like(t)
-    for j in range(k):
-        after = ((2 * j + d - 1) * t * polynomial - j * before) / (j + d - 1) if j else t
+    for k in count():
+        yield polynomial
+        after = ((2 * k + dim - 1) * t * polynomial - k * before) / (k + dim - 1) if k else t
         before, polynomial = polynomial, after
-    return polynomial
 
 
 def fibonacci_sphere(n: int) -> np.ndarray:

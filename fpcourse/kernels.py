@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from fpcourse import checks
+from fpcourse.harmonics import SPHERE_TOLERANCE, zonals
 from fpcourse.models import MLP, TwoLayer
 
-SPHERE_TOLERANCE = 1e-6  # how far |x| or |cos(angle)| may pass 1: the rounding of float32 inputs, no more
 BLOCK_SAMPLES, BLOCK_BYTES = 256, 2**27  # a block of gradients stays below both
 
 # Gradients of a block of b samples with c outputs, factored by layer: each term (delta (b, c, w), h (b, v) or None,
@@ -273,12 +273,9 @@ def sphere_eigenvalues(kernel: Callable[[np.ndarray], np.ndarray], dim: int, deg
     size = weight * (np.abs(ahead) + np.abs(behind))
     parts = weight * (ahead + behind), weight * (ahead - behind)  # C_k(-t) = (-1)^k C_k(t)
     found = np.empty(degrees.max() + 1)
-    before, polynomial = np.zeros_like(t), np.ones_like(t)  # C_k / C_k(1), by its recurrence in k
-    for k in range(len(found)):
+    for k, polynomial in zip(range(len(found)), zonals(t, dim), strict=False):  # zonals never ends
         value, level = parts[k % 2] @ polynomial, size @ np.abs(polynomial)
         found[k] = value if abs(value) > 16 * np.finfo(float).eps * level else 0.0
-        after = ((2 * k + dim - 1) * t * polynomial - k * before) / (k + dim - 1) if k else t
-        before, polynomial = polynomial, after
     return found[degrees]
 
 
