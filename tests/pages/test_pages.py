@@ -182,8 +182,9 @@ def test_scrubbers_move(visit):
         assert slider.input_value() == slider.get_attribute("max")
         play.click()  # at the end, it starts over
         assert play.inner_text() == "Pause"
-        visit.page.wait_for_function("s => 0 < s.value && Number(s.value) < Number(s.max)", arg=slider)
-        play.click()
+        # Seen under way and stopped in one stroke: a dial of few steps may otherwise end before the click arrives.
+        under_way = "([play, s]) => 0 < s.value && Number(s.value) < Number(s.max) && (play.click(), true)"
+        visit.page.wait_for_function(under_way, arg=[play, slider])
         assert play.inner_text() == "Play"
         stopped = slider.input_value()
         visit.page.wait_for_timeout(300)
