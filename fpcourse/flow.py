@@ -89,6 +89,98 @@ def interpolant(kernel, y, kernel_test, *, initial=None, initial_test=None) -> n
     return modes.outputs(modes.inverse[None])[0]
 
 
+def box_frequencies(period: float, largest: float, *, dim: int = 1) -> np.ndarray:
+    """The frequencies of functions on a periodic box: all k / period, k in Z^dim, with 0 < |k / period| <= largest.
+
+    Returns float64 (K, dim), with each frequency its negative. Raises ValueError where none is small enough.
+    """
+    period, largest = checks.positive("period", period), checks.positive("largest", largest)
+    dim, reach = checks.count("dim", dim), int(period * largest * (1 + 1e-12))
+    if reach == 0:
+        raise ValueError(f"largest must be at least 1 / period = {1 / period:g}; got {largest:g}")
+    axes = np.meshgrid(*[np.arange(-reach, reach + 1)] * dim, indexing="ij")
+    k = np.stack([axis.ravel() for axis in axes], axis=1)
+    length = (k**2).sum(axis=1)
+    return k[(length > 0) & (length <= (period * largest) ** 2 * (1 + 1e-12))] / period
+
+
+def spectral_kernel(x1, x2=None, *, frequencies, spectrum) -> np.ndarray:
+    """K(x, x') = sum over the given frequencies of spectrum * cos(2 pi frequency.(x - x')), (n1, n2) float64.
+
+    x1, x2        (n1, d) and (n2, d) points; vectors count as d = 1; x2 defaults to x1
+    frequencies   (K, d) in cycles per unit of x, or (K,) for d = 1; with their negatives, as from
+                  :func:`box_frequencies`, the sum is that of spectrum * e^(2 pi i frequency.(x - x'))
+    spectrum      (K,) weights >= 0, so that the kernel is positive semi-definite (Bochner)
+
+    The sum is over what is given and no more: of a law like :func:`~fpcourse.kernels.lfp_spectrum` all that lies
+    beyond the largest frequency is cut off. Raises ValueError for shapes that disagree and negative weights.
+    """
+    a = checks.points("x1", x1)
+    b = a if x2 is None else checks.points("x2", x2)
+    k, spectrum = checks.points("frequencies", frequencies), checks.array("spectrum", spectrum, ndim=1)
+    checks.same_length("frequencies", k, "spectrum", spectrum)
+    if not a.shape[1] == b.shape[1] == k.shape[1]:
+        raise ValueError(
+            f"x1, x2 and frequencies must have the same dimension; got shapes {a.shape}, {b.shape}, {k.shape}"
+        )
+    if (spectrum < 0).any():
+        raise ValueError(f"spectrum must be >= 0; got values down to {spectrum.min():g}")
+    phase_a, phase_b = 2 * np.pi * a @ k.T, 2 * np.pi * b @ k.T
+    return (np.cos(phase_a) * spectrum) @ np.cos(phase_b).T + (np.sin(phase_a) * spectrum) @ np.sin(phase_b).T
+
+
+def lfp_flow(x, y, times, *, frequencies, spectrum, x_test=None, initial=None, initial_test=None) -> Trajectory:
+    """The linear frequency principle on sampled data, exactly: each frequency of h moves at the rate of its spectrum,
+
+    d/dt h^(xi) = -spectrum(xi) (h_p^ - y_p^)(xi),  (h_p^ - y_p^)(xi) = 1/n sum_i (h(x_i) - y_i) e^(-2 pi i xi.x_i).
+
+    The right side knows the error at the n samples only: frequencies that agree there are mistaken for each other
+    (aliasing). It is a kernel flow, with :func:`spectral_kernel` / n.
+
+    x, y          (n, d) or (n,) points and (n, c) or (n,) targets
+    times         (T,) strictly increasing, >= 0
+    frequencies   (K, d) or (K,) in cycles per unit of x, with their negatives: :func:`box_frequencies`
+    spectrum      (K,) >= 0, such as kernels.lfp_spectrum times what turns the sum into an integral: rate / period^d
+    x_test        where to take the outputs, (n_test, d) or (n_test,); default x
+    initial, initial_test   as in :func:`kernel_flow`
+
+    The mean of h. Where the frequencies hold 0, its spectrum is its rate (0: the mean never moves). Where they do not,
+    the mean is free, the limit of an infinite rate, in which the law of networks ends as xi -> 0: at every time, 0
+    included, it is set to what brings the mean error over the samples to zero.
+
+    Losses are the training "mse". Raises ValueError as spectral_kernel and kernel_flow do. Source: Zhang et al.
+    (Chinese Phys. Lett. 38, 2021); Luo et al. (SIMODS 4, 2022).
+    """
+    problem = _lfp(x, y, x_test, frequencies, spectrum, initial, initial_test)
+    return kernel_flow(times=times, inputs=x if x_test is None else x_test, **problem)
+
+
+def lfp_interpolant(x, y, x_test, *, frequencies, spectrum, initial=None, initial_test=None) -> np.ndarray:
+    """The limit t -> inf of :func:`lfp_flow` at the test points, (n_test, c) float64; arguments as there.
+
+    Of all functions through the data (with these frequencies) the one that differs from the initial function by the
+    least FP-norm, (sum |h^(xi)|^2 / spectrum(xi))^(1/2); a free mean costs nothing (Luo et al. 2022).
+    """
+    x_test = checks.points("x_test", x_test)
+    return interpolant(**_lfp(x, y, x_test, frequencies, spectrum, initial, initial_test))
+
+
+def _lfp(x, y, x_test, frequencies, spectrum, initial, initial_test) -> dict:
+    """The kernel flow that is the LFP flow: arguments of :func:`kernel_flow` and :func:`interpolant`."""
+    x, y, frequencies = checks.points("x", x), checks.points("y", y), checks.points("frequencies", frequencies)
+    checks.same_length("x", x, "y", y)
+    places = {"kernel": x} if x_test is None else {"kernel": x, "kernel_test": x_test}
+    parts = {name: spectral_kernel(at, x, frequencies=frequencies, spectrum=spectrum) for name, at in places.items()}
+    start, start_test = _starts(y, parts.get("kernel_test"), initial, initial_test)
+    if frequencies.any(axis=1).all():  # none is 0: the mean is free, and what is left of the kernel is centred
+        shift, mean = (y - start).mean(axis=0), parts["kernel"].mean(axis=0)
+        start, start_test = start + shift, None if start_test is None else start_test + shift
+        parts = {name: part - mean for name, part in parts.items()}
+        parts = {name: part - part.mean(axis=1, keepdims=True) for name, part in parts.items()}
+    kernels = {name: part / len(x) for name, part in parts.items()}
+    return {"y": y, "initial": start, "initial_test": start_test, **kernels}
+
+
 def decay_rate(residual, times, until) -> float | np.ndarray:
     """Rate lambda of the exponential e^(-lambda t) fitted to a residual by least squares on its logarithm.
 
@@ -144,17 +236,12 @@ def _modes(kernel, y, kernel_test, initial, initial_test) -> _Modes:
     kernel = checks.array("kernel", kernel, ndim=(2, 4))
     if kernel.shape not in ((n, n), (n, n, c, c)):
         raise ValueError(f"for y {y.shape} kernel must be square, {(n, n)} or {(n, n, c, c)}; got {kernel.shape}")
-    if kernel_test is None:
-        if initial_test is not None:
-            raise ValueError("initial_test needs kernel_test; without it the outputs are those at the training points")
-    else:
+    if kernel_test is not None:
         kernel_test = checks.array("kernel_test", kernel_test, ndim=kernel.ndim)
         if kernel_test.shape[1:] != kernel.shape[1:]:
             raise ValueError(f"kernel_test must be (n_test, *{kernel.shape[1:]}); got {kernel_test.shape}")
-        if (initial is None) != (initial_test is None):
-            raise ValueError("initial and initial_test are one function at two sets of points; give both or neither")
-    initial = _values("initial", initial, n, c)
-    start = initial if kernel_test is None else _values("initial_test", initial_test, len(kernel_test), c)
+    initial, initial_test = _starts(y, kernel_test, initial, initial_test)
+    start = initial if kernel_test is None else initial_test
 
     matrix = _matrix(kernel)
     asymmetry = (matrix - matrix.T).max()
@@ -176,6 +263,19 @@ def _matrix(kernel: np.ndarray) -> np.ndarray:
         return kernel
     n1, n2, c, _ = kernel.shape
     return kernel.transpose(0, 2, 1, 3).reshape(n1 * c, n2 * c)
+
+
+def _starts(y: np.ndarray, kernel_test: np.ndarray | None, initial, initial_test):
+    """(initial (n, c), initial_test (n_test, c) or None where there are no test points); 0 where not given."""
+    if kernel_test is None:
+        if initial_test is not None:
+            raise ValueError(
+                "initial_test needs kernel_test or x_test; without, the outputs are at the training points"
+            )
+        return _values("initial", initial, *y.shape), None
+    if (initial is None) != (initial_test is None):
+        raise ValueError("initial and initial_test are one function at two sets of points; give both or neither")
+    return _values("initial", initial, *y.shape), _values("initial_test", initial_test, len(kernel_test), y.shape[1])
 
 
 def _values(name: str, value, n: int, c: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Tangent kernels: of a given network, of infinitely wide two-layer ReLU networks, and their spectra on spheres.
+"""Tangent kernels: of a given network, of infinitely wide two-layer ReLU networks, and their spectra.
 
 The tangent kernel of a network h(x; theta) is K(x, x') = <dh/dtheta (x), dh/dtheta (x')>; gradient flow moves the
 outputs by du/dt = -K (u - y), see :mod:`fpcourse.flow` (Jacot, Gabriel, Hongler, NeurIPS 2018).
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from fpcourse import checks
-from fpcourse.harmonics import SPHERE_TOLERANCE, zonals
+from fpcourse.harmonics import SPHERE_TOLERANCE, quarter_circle_rule, zonals
 from fpcourse.models import MLP, TwoLayer
 
 BLOCK_SAMPLES, BLOCK_BYTES = 256, 2**27  # a block of gradients stays below both
@@ -264,7 +264,7 @@ def sphere_eigenvalues(kernel: Callable[[np.ndarray], np.ndarray], dim: int, deg
     one finite number per t.
     """
     dim, degrees = checks.count("dim", dim), _whole("degrees", degrees)
-    t, log_sine, weight = _quarter_circle_rule()
+    t, log_sine, weight = quarter_circle_rule()
     weight = weight * np.exp((dim - 1) * log_sine)
     weight /= 2 * weight.sum()
     ahead, behind = (checks.array("kernel(t)", kernel(side)) for side in (t, -t))
@@ -277,20 +277,6 @@ def sphere_eigenvalues(kernel: Callable[[np.ndarray], np.ndarray], dim: int, deg
         value, level = parts[k % 2] @ polynomial, size @ np.abs(polynomial)
         found[k] = value if abs(value) > 16 * np.finfo(float).eps * level else 0.0
     return found[degrees]
-
-
-def _quarter_circle_rule(nodes: int = 16001) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """cos(theta), log sin(theta) and weight (up to a factor) of tanh-sinh quadrature over [0, pi/2].
-
-    Its nodes crowd at both ends (Takahasi and Mori 1974), as kernels at the pole and high dimensions at the equator
-    need it. One node in twenty would do for the integrals; the others average out the rounding of the nodes.
-    """
-    s = np.linspace(-3.5, 3.5, nodes)
-    q = np.exp(-np.pi * np.sinh(np.abs(s)))
-    end = np.pi / 2 * q / (1 + q)  # distance from the nearer end: the pole for s < 0, else the equator
-    sine, cosine = np.sin(end), np.cos(end)
-    log_sine = np.where(s < 0, np.log(sine), np.log1p(-(sine**2)) / 2)
-    return np.where(s < 0, cosine, sine), log_sine, np.cosh(s) * q / (1 + q) ** 2
 
 
 def circle_eigenvalues(frequencies, *, bias: bool) -> np.ndarray:
@@ -307,6 +293,29 @@ def circle_eigenvalues(frequencies, *, bias: bool) -> np.ndarray:
     # H-bar = H / 2 + (pi - theta) / 4 pi; the second part gives pi / 4 at k = 0 and 1 / (pi k^2) at odd k
     ramp = np.where(k == 0, np.pi / 4, np.where(even, 0.0, 1 / (np.pi * np.maximum(k, 1) ** 2)))
     return without / 2 + ramp if bias else without
+
+
+def lfp_spectrum(xi, *, w2: float, a2: float, a2w2: float, dim: int = 1) -> np.ndarray:
+    """The linear frequency principle: gamma^2 = (<w^2> + <a^2>) / |xi|^(d+3) + 4 pi^2 <a^2 w^2> / |xi|^(d+1).
+
+    The rate at which a wide two-layer ReLU network sum_j a_j relu(w_j.x + |w_j| l_j), all trained, learns the frequency
+    xi, up to a factor common to all frequencies (Zhang et al., Chinese Phys. Lett. 38, 2021; Luo et al., SIMODS 4,
+    2022). The shifts l_j must spread far beyond the data; for d >= 2 the law leaves out the turning of the w_j.
+
+    xi             lengths |xi| in cycles per unit of x, any shape, not 0 (there the law has a pole); signs do not count
+    w2, a2, a2w2   means over the initial weights of |w|^2, a^2 and a^2 |w|^2, >= 0
+    dim            d >= 1
+
+    Returns float64 of the shape of xi. For m neurons with shifts uniform on [-L, L], L -> inf, and the loss
+    1/(2n) sum of squares the factor is m / (32 pi^4 L), times 2 / |S^(d-1)|. Raises ValueError for bad input.
+    """
+    length, dim = np.abs(checks.array("xi", xi)), checks.count("dim", dim)
+    if not length.all():
+        raise ValueError("xi must not be 0: the law has a pole there, the mean of the function is not its affair")
+    w2, a2, a2w2 = (
+        checks.positive(name, value, zero_allowed=True) for name, value in (("w2", w2), ("a2", a2), ("a2w2", a2w2))
+    )
+    return (w2 + a2) / length ** (dim + 3) + 4 * np.pi**2 * a2w2 / length ** (dim + 1)
 
 
 def _whole(name: str, value) -> np.ndarray:

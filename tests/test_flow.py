@@ -1,15 +1,26 @@
 import copy
+import itertools
+import math
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from scipy import integrate, linalg
+from scipy import integrate, interpolate, linalg
 from torch import nn
 
-from fpcourse.flow import decay_rate, interpolant, kernel_descent, kernel_flow
-from fpcourse.kernels import empirical_ntk, two_layer_ntk
+from fpcourse.flow import (
+    box_frequencies,
+    decay_rate,
+    interpolant,
+    kernel_descent,
+    kernel_flow,
+    lfp_flow,
+    lfp_interpolant,
+    spectral_kernel,
+)
+from fpcourse.kernels import empirical_ntk, lfp_spectrum, two_layer_ntk
 from fpcourse.models import MLP, TwoLayer, antisymmetric
 from fpcourse.training import train
 
@@ -471,3 +482,178 @@ def test_decay_rate_sees_nothing_after_the_fit():
 def test_bad_input_of_a_decay_rate_is_refused(residual, times, until):
     with pytest.raises(ValueError, match=r"two times|until must|must be finite|same number"):
         decay_rate(residual, times, until)
+
+
+@pytest.mark.parametrize(("period", "largest", "dim"), [(1.0, 3.0, 1), (2.5, 1.0, 2), (0.1, 20.0, 2), (4.0, 0.8, 3)])
+def test_frequencies_of_a_box_are_those_of_its_periodic_functions(period, largest, dim):
+    reach = range(-12, 13)
+    wanted = {k for k in itertools.product(reach, repeat=dim) if 0 < math.hypot(*k) <= period * largest + 1e-9}
+    found = box_frequencies(period, largest, dim=dim)
+    assert found.shape == (len(wanted), dim)
+    np.testing.assert_allclose(found * period, np.round(found * period), atol=1e-12)
+    assert set(map(tuple, np.round(found * period).astype(int))) == wanted
+
+
+def waves(seed, dim, n=4, n_test=3, c=2):
+    """A small LFP problem: points, targets, test points, frequencies of a box with a spectrum, an initial function."""
+    rng = np.random.default_rng(seed)
+    k = box_frequencies(1.0, 5.0 if dim == 1 else 2.3, dim=dim)
+    spectrum = np.linalg.norm(k, axis=1) ** -2.0
+    x, x_test = rng.uniform(size=(n, dim)), rng.uniform(size=(n_test, dim))
+    initial, initial_test = (np.column_stack([np.cos(7 * p.sum(1)), p[:, 0]])[:, :c] for p in (x, x_test))
+    problem = {"x": x, "y": rng.standard_normal((n, c)), "frequencies": k, "spectrum": spectrum, "x_test": x_test}
+    return problem | {"initial": initial, "initial_test": initial_test}
+
+
+@pytest.mark.parametrize("dim", [1, 2, 3])
+def test_spectral_kernel_is_the_sum_of_waves(dim):
+    problem = waves(0, dim)
+    a, b, k, spectrum = (problem[name] for name in ("x", "x_test", "frequencies", "spectrum"))
+    wanted = [
+        [sum(s * np.exp(2j * np.pi * xi @ (p - q)) for xi, s in zip(k, spectrum, strict=True)) for q in b] for p in a
+    ]
+    found = spectral_kernel(a, b, frequencies=k, spectrum=spectrum)
+    np.testing.assert_allclose(found, np.real(wanted), atol=1e-12)
+    assert np.abs(np.imag(wanted)).max() < 1e-12
+    np.testing.assert_array_equal(
+        spectral_kernel(a, frequencies=k, spectrum=spectrum), spectral_kernel(a, a, frequencies=k, spectrum=spectrum)
+    )
+
+
+@pytest.mark.parametrize("dim", [1, 2])
+@pytest.mark.parametrize("mean_rate", [0.0, 0.7, None])
+def test_lfp_flow_moves_every_frequency_as_the_law_says(dim, mean_rate):
+    """Coefficient by coefficient through an ODE solver, with the transforms of the samples written out."""
+    problem = waves(1, dim)
+    if mean_rate is not None:
+        problem["frequencies"] = np.vstack([problem["frequencies"], np.zeros((1, dim))])
+        problem["spectrum"] = np.append(problem["spectrum"], mean_rate)
+    k, spectrum = problem["frequencies"], problem["spectrum"]
+    if mean_rate is None:  # a free mean is the limit of a very fast one
+        k, spectrum = np.vstack([k, np.zeros((1, dim))]), np.append(spectrum, 3e5)
+    x, y, times = problem["x"], problem["y"], np.array([0.02, 0.3, 2.0, 20.0])
+    at_x, at_test = (np.exp(2j * np.pi * p @ k.T) for p in (x, problem["x_test"]))
+
+    def velocity(t, change):
+        error = (at_x @ change.reshape(len(k), -1)).real + problem["initial"] - y
+        return -(spectrum[:, None] * (at_x.conj().T @ error) / len(x)).ravel()
+
+    start = np.zeros(len(k) * y.shape[1], dtype=complex)
+    method = "BDF" if mean_rate is None else "DOP853"
+    solved = integrate.solve_ivp(velocity, (0, 20), start, method, times, rtol=1e-9, atol=1e-11).y.T
+    changes = solved.reshape(len(times), len(k), -1)
+    tolerance = 3e-5 if mean_rate is None else 1e-7
+    on_test = lfp_flow(times=times, **problem)
+    np.testing.assert_allclose(on_test.outputs, (at_test @ changes).real + problem["initial_test"], atol=tolerance)
+    np.testing.assert_array_equal(on_test.inputs, problem["x_test"])
+    on_samples = lfp_flow(times=times, **{**problem, "x_test": None, "initial_test": None})
+    wanted = (at_x @ changes).real + problem["initial"]
+    np.testing.assert_allclose(on_samples.outputs, wanted, atol=tolerance)
+    np.testing.assert_array_equal(on_samples.inputs, x)
+    for run in (on_test, on_samples):
+        np.testing.assert_allclose(run.losses, ((wanted - y) ** 2).mean((1, 2)), atol=tolerance)
+
+
+def test_a_free_mean_is_set_at_once():
+    problem = waves(2, 1)
+    problem |= {"x_test": None, "initial_test": None}
+    outputs = lfp_flow(times=[0.0, 1.0], **problem).outputs
+    shift = (problem["y"] - problem["initial"]).mean(axis=0)
+    np.testing.assert_allclose(outputs[0], problem["initial"] + shift, atol=1e-14)
+    np.testing.assert_allclose(outputs.mean(axis=1), np.tile(problem["y"].mean(axis=0), (2, 1)), atol=1e-14)
+
+
+def least_norm(problem, free_mean):
+    """Minimise sum |h^ - h_ini^|^2 / spectrum under h(x_i) = y_i by numpy's least squares: real waves as columns."""
+    x, y, k = problem["x"], problem["y"], problem["frequencies"]
+    root = np.sqrt(problem["spectrum"])
+
+    def columns(points):  # per pair +-xi: |h^|^2 / spectrum summed over the pair is the sum of squares below
+        return np.hstack([trig(2 * np.pi * points @ k.T) * root for trig in (np.cos, np.sin)])
+
+    a, a_test, gap = columns(x), columns(problem["x_test"]), y - problem["initial"]
+    if not free_mean:
+        return a_test @ np.linalg.lstsq(a, gap, rcond=None)[0] + problem["initial_test"]
+    n, size = a.shape  # stationarity: v = a^T m, 0 = 1^T m for the multipliers m; constraint: a v + mean = gap
+    system = np.block([
+        [np.eye(size), np.zeros((size, 1)), -a.T],
+        [np.zeros((1, size + 1)), np.ones((1, n))],
+        [a, np.ones((n, 1)), np.zeros((n, n))],
+    ])  # fmt: skip
+    solved = np.linalg.solve(system, np.vstack([np.zeros((size + 1, gap.shape[1])), gap]))
+    return a_test @ solved[:size] + solved[size] + problem["initial_test"]
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 2), st.booleans(), st.integers(1, 6))
+@settings(deadline=None, max_examples=40)
+def test_lfp_ends_at_the_constrained_minimiser_of_the_norm(seed, dim, free_mean, n):
+    problem = waves(seed, dim, n=n)
+    apart = problem["x"][:, None] - problem["x"]
+    apart = np.abs(apart - apart.round()).max(axis=2)  # on the torus
+    assume(n == 1 or apart[~np.eye(n, dtype=bool)].min() > 0.03)
+    if not free_mean:
+        problem["frequencies"] = np.vstack([problem["frequencies"], np.zeros((1, dim))])
+        problem["spectrum"] = np.append(problem["spectrum"], 0.4)
+    found = lfp_interpolant(**problem)
+    np.testing.assert_allclose(found, least_norm(problem, free_mean), atol=1e-6, rtol=1e-6)
+    slowest = np.linalg.eigvalsh(spectral_kernel(problem["x"], **{k: problem[k] for k in ("frequencies", "spectrum")}))
+    late = lfp_flow(times=[40 * n / slowest[0]], **problem).outputs[0]
+    np.testing.assert_allclose(late, found, atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("moments", "period", "largest", "spline", "bound"),
+    [
+        ({"w2": 1.0, "a2": 0.5, "a2w2": 0.0}, 500.0, 12.0, "cubic", 1e-4),
+        ({"w2": 0.0, "a2": 0.0, "a2w2": 1.0}, 4.0, 600.0, "linear", 6e-4),
+    ],
+)
+def test_lfp_interpolants_are_splines(moments, period, largest, spline, bound):
+    """xi^-4 gives the natural cubic spline, xi^-2 the linear one (scipy), up to the size of the box and the cut-off."""
+    x, y = np.array([-0.8, -0.6, -0.3, -0.06, 0.1]), np.array([0.25, -0.25, -0.07, 0.15, -0.05])
+    line = np.linspace(-0.8, 0.1, 91)
+    splines = {"cubic": interpolate.CubicSpline(x, y, bc_type="natural")(line), "linear": np.interp(line, x, y)}
+    k = box_frequencies(period, largest)
+    found = lfp_interpolant(x, y, line, frequencies=k, spectrum=lfp_spectrum(k[:, 0], **moments))[:, 0]
+    assert np.abs(found - splines.pop(spline)).max() < bound
+    assert np.abs(found - splines.popitem()[1]).max() > 0.1
+
+
+def test_samples_cannot_tell_aliases_apart():
+    """On 8 even points cos 5x is cos 3x: both targets give one flow, and the flow holds both frequencies."""
+    x = np.arange(8) / 8
+    k = box_frequencies(1.0, 8.0)
+    law = {"frequencies": k, "spectrum": np.abs(k[:, 0]) ** -2.0, "x_test": np.arange(40) / 40}
+    three, five = (lfp_interpolant(x, np.cos(2 * np.pi * j * x), **law)[:, 0] for j in (3, 5))
+    np.testing.assert_allclose(three, five, atol=1e-13)
+    parts = np.abs(np.fft.fft(three))[[3, 5]] / 20
+    np.testing.assert_allclose(parts, [5**2 / (3**2 + 5**2), 3**2 / (3**2 + 5**2)], rtol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: box_frequencies(1.0, 0.5), "at least 1 / period"),
+        (lambda: box_frequencies(0.0, 1.0), "period must be"),
+        (lambda: box_frequencies(1.0, np.inf), "largest must be"),
+        (lambda: box_frequencies(1.0, 1.0, dim=0), "dim must be"),
+        (lambda: spectral_kernel([0.0, 1.0], frequencies=[[1.0, 2.0]], spectrum=[1.0]), "same dimension"),
+        (lambda: spectral_kernel([0.0, 1.0], frequencies=[1.0, 2.0], spectrum=[1.0]), "same number"),
+        (lambda: spectral_kernel([0.0, 1.0], frequencies=[1.0], spectrum=[-1.0]), "spectrum must be >= 0"),
+        (lambda: spectral_kernel([0.0, np.nan], frequencies=[1.0], spectrum=[1.0]), "x1 must be finite"),
+        (lambda: lfp_flow([0.0, 1.0], [1.0], [0.0], frequencies=[1.0], spectrum=[1.0]), "same number"),
+        (lambda: lfp_flow([0.0], [1.0], [-1.0], frequencies=[1.0], spectrum=[1.0]), "times must be >= 0"),
+        (
+            lambda: lfp_flow([0.0], [1.0], [0.0], frequencies=[1.0], spectrum=[1.0], initial_test=[1.0]),
+            "initial_test needs",
+        ),
+        (
+            lambda: lfp_interpolant([0.0], [1.0], [0.5], frequencies=[1.0], spectrum=[1.0], initial=[1.0]),
+            "give both or neither",
+        ),
+        (lambda: lfp_interpolant([0.0], [1.0], None, frequencies=[1.0], spectrum=[1.0]), "x_test must be"),
+    ],
+)
+def test_bad_input_to_the_lfp_is_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()

@@ -17,6 +17,7 @@ from fpcourse.kernels import (
     cao_kernel,
     circle_eigenvalues,
     empirical_ntk,
+    lfp_spectrum,
     sphere_eigenvalues,
     two_layer_ntk,
 )
@@ -594,3 +595,79 @@ def test_kernel_matrix_on_a_regular_polygon_has_the_aliased_spectrum(bias):
     aliases = np.abs(np.arange(6)[:, None] + n * np.arange(-2000, 2001)).astype(int)
     wanted = n * circle_eigenvalues(aliases.ravel(), bias=bias).reshape(aliases.shape).sum(1) / (2 * np.pi)
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-12)
+
+
+def squared_gradient(model, x, packet):
+    """packet^T K packet of the tangent kernel K of the model, without K: |d/dtheta sum packet h(x; theta)|^2."""
+    (torch.as_tensor(packet) @ model(torch.as_tensor(x)))[0].backward()
+    return sum(float((p.grad**2).sum()) for p in model.parameters() if p.requires_grad)
+
+
+def shifted_network(w, l, a):  # noqa: E741
+    model = TwoLayer(w.shape[1], len(w), bias="shift").double()
+    with torch.no_grad():
+        model.w[:], model.b[:], model.a[0] = (torch.as_tensor(v) for v in (w, l, a))
+    return model
+
+
+@pytest.mark.parametrize("frequency", [0.7, 2.0])
+def test_lfp_spectrum_and_its_factor_are_those_of_a_wide_network(frequency):
+    """The tangent kernel seen by a wave packet phi, against the factor times gamma^2 seen by |phi^|^2."""
+    m, reach = 40_000, 8.0
+    w, a = np.tile([0.4, -1.1, 1.9, -0.2], m // 4), np.tile([-0.3, -0.5, 1.2, 0.9], m // 4)  # <a^2 w^2> > <a^2><w^2>
+    means = {"w2": (w**2).mean(), "a2": (a**2).mean(), "a2w2": (a**2 * w**2).mean()}
+    x = np.linspace(-6, 6, 481)
+    packet = np.exp(-(x**2) / 2) * np.cos(2 * np.pi * frequency * x) * (x[1] - x[0])
+    model = shifted_network(w[:, None], reach * (2 * np.arange(m) + 1 - m) / m, a)
+    xi = np.linspace(frequency - 0.6, frequency + 0.6, 401)  # half of phi^ lies here, the other half at -xi
+    power = (np.sqrt(2 * np.pi) / 2 * np.exp(-2 * np.pi**2 * (xi - frequency) ** 2)) ** 2
+    predicted = 2 * m / (32 * np.pi**4 * reach) * integrate.trapezoid(power * lfp_spectrum(xi, **means), xi)
+    found = squared_gradient(model, x[:, None], packet)
+    assert abs(found / predicted - 1) < 0.01
+
+
+def test_lfp_spectrum_in_the_plane_with_input_weights_that_do_not_turn():
+    """As above for d = 2, the input weights frozen: no turning, and no <a^2>, which their length would add."""
+    m, reach, centre = 6000, 8.0, 1.2
+    j = np.arange(m) + 0.5
+    direction = 2 * np.pi * ((j * (math.sqrt(5) - 1) / 2) % 1)
+    w = 1.3 * np.column_stack([np.cos(direction), np.sin(direction)])
+    side = np.arange(-4.5, 4.51, 0.1)  # nearer ends, or wider steps, would show: the law has a pole at 0
+    x = np.stack(np.meshgrid(side, side, indexing="ij"), axis=2).reshape(-1, 2)
+    packet = np.exp(-(x**2).sum(axis=1) / 2) * np.cos(2 * np.pi * centre * x[:, 0]) * 0.1**2
+    found = 0.0
+    for part in np.array_split(np.arange(m), 6):
+        model = shifted_network(w[part], reach * (2 * j[part] / m - 1), np.full(len(part), 0.8))
+        model.w.requires_grad_(False)
+        found += squared_gradient(model, x, packet)
+    xi = np.arange(-0.8, 0.81, 0.02)
+    plane = np.stack(np.meshgrid(centre + xi, xi, indexing="ij"), axis=2)
+    length = np.linalg.norm(plane, axis=2)
+    power = (np.pi * np.exp(-2 * np.pi**2 * ((plane[..., 0] - centre) ** 2 + plane[..., 1] ** 2))) ** 2
+    law = lfp_spectrum(length, w2=1.3**2, a2=0.0, a2w2=0.8**2 * 1.3**2, dim=2)
+    predicted = 2 * m / (32 * np.pi**4 * reach) * 2 / (2 * np.pi) * (power * law).sum() * 0.02**2
+    assert abs(found / predicted - 1) < 0.02
+
+
+def test_lfp_spectrum_by_hand():
+    found = lfp_spectrum([[0.5, -2.0]], w2=3.0, a2=5.0, a2w2=7.0, dim=2)
+    wanted = [[8 * 2.0**5 + 28 * np.pi**2 * 2.0**3, 8 / 2.0**5 + 28 * np.pi**2 / 2.0**3]]
+    np.testing.assert_allclose(found, wanted, rtol=1e-14)
+    np.testing.assert_allclose(lfp_spectrum(2.0, w2=3.0, a2=5.0, a2w2=7.0), 8 / 16 + 28 * np.pi**2 / 4, rtol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"xi": [1.0, 0.0]}, "xi must not be 0"),
+        ({"xi": [np.inf]}, "xi must be finite"),
+        ({"w2": -1.0}, "w2 must be"),
+        ({"a2": np.nan}, "a2 must be"),
+        ({"a2w2": [1.0]}, "a2w2 must be"),
+        ({"dim": 0}, "dim must be"),
+        ({"dim": 1.5}, "dim must be"),
+    ],
+)
+def test_bad_input_to_the_lfp_spectrum_is_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        lfp_spectrum(**{"xi": [1.0], "w2": 1.0, "a2": 1.0, "a2w2": 1.0, **changes})
