@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Iterator, Sequence
 
@@ -11,45 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from fpcourse import checks, settings
+from fpcourse.recording import Recorder, TrainingDiverged, evaluate, evaluating, log_spaced
 from fpcourse.trajectory import Trajectory
 
 OPTIMIZERS = ("gd", "sgd", "adam")
 LOSSES = ("mse", "cross_entropy")
-EVALUATION_BLOCK = 512  # rows per forward pass without gradients: bounds the memory of convolutional nets
-
-
-class TrainingDiverged(RuntimeError):
-    """The loss became NaN or infinite. ``trajectory`` holds all snapshots taken before, None where none was."""
-
-    # The default lets the error cross from a worker process to its parent: pickle rebuilds it from the message alone.
-    def __init__(self, message: str, trajectory: Trajectory | None = None) -> None:
-        super().__init__(message)
-        self.trajectory = trajectory
-
-
-def log_spaced(steps: int, count: int = 60) -> list[int]:
-    """At most ``count`` distinct whole steps from 0 to ``steps``, dense early: 0, 1, 2, 3, 5, ... , steps."""
-    steps, count = checks.count("steps", steps), checks.count("count", count, minimum=2)
-    return sorted({0, *np.geomspace(steps, 1, count - 1).round().astype(int).tolist()})  # first of all: the last step
-
-
-@contextlib.contextmanager
-def evaluating(model: nn.Module) -> Iterator[nn.Module]:
-    """Evaluation mode without gradients; each submodule is put back as it was, even after an error."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield model
-    finally:
-        for module, mode in modes:
-            module.training = mode
-
-
-def evaluate(model: nn.Module, x: Tensor) -> Tensor:
-    """Outputs (n, c) of ``model`` in evaluation mode, computed in blocks of rows."""
-    with evaluating(model):
-        return torch.cat([model(block) for block in x.split(EVALUATION_BLOCK)])
 
 
 def train(
@@ -111,10 +76,7 @@ def train(
     _outputs_each("evaluate_on", grid, model)
     criterion = nn.functional.mse_loss if loss == "mse" else nn.functional.cross_entropy
     members = getattr(model, "members", 1)
-    kept: dict[str, list] = {"times": [], "outputs": [], "losses": [], "parameters": []}
-
-    def trajectory() -> Trajectory:
-        return Trajectory(inputs=grid.cpu().numpy(), **{name: np.stack(rows) for name, rows in kept.items() if rows})
+    recorder = Recorder(grid, steps=sorted(due), probabilities=loss == "cross_entropy")
 
     def demand_finite(what: str, value: float, step: int) -> None:
         if math.isfinite(value):
@@ -124,7 +86,7 @@ def train(
         raise TrainingDiverged(
             f"{what} became {value} at step {step}; try a smaller learning_rate than {learning_rate:g}"
             " (the snapshots so far are in this error's .trajectory)",
-            trajectory() if kept["times"] else None,
+            recorder.trajectory() if recorder else None,
         )
 
     def snapshot(step: int) -> float:
@@ -134,11 +96,8 @@ def train(
         if step in due:
             shown = fitted if grid is x else evaluate(model, grid)
             demand_finite("an output", float(shown.abs().max()), step)
-            kept["times"].append(step)
-            kept["losses"].append(value)
-            kept["outputs"].append((shown.softmax(1) if loss == "cross_entropy" else shown).cpu().numpy())
-            if record_parameters:
-                kept["parameters"].append(nn.utils.parameters_to_vector(model.parameters()).detach().cpu().numpy())
+            parameters = nn.utils.parameters_to_vector(model.parameters()) if record_parameters else None
+            recorder.keep(step, shown, loss=value, parameters=parameters)
         return value
 
     optimise = _optimizer(model, optimizer, learning_rate)
@@ -156,7 +115,7 @@ def train(
             (value * members).backward()  # the mean over members must not shrink each one's gradient
             optimise.step()
             bar.update()
-    return trajectory()
+    return recorder.trajectory()
 
 
 def gradient_flow(
@@ -226,7 +185,8 @@ def _inputs(name: str, x, model: nn.Module, device: torch.device) -> Tensor:
 def _outputs_each(name: str, x: Tensor, model: nn.Module) -> int:
     """Number of outputs per sample, tried on one sample before the training begins."""
     try:
-        shape = tuple(evaluate(model, x[:1]).shape)
+        with evaluating(model):
+            shape = tuple(model(x[:1]).shape)
     except RuntimeError as error:
         raise ValueError(f"the model does not take {name} of shape {tuple(x.shape)}: {error}") from error
     if len(shape) != 2 or shape[0] != 1:

@@ -10,14 +10,13 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import nn
 
-from fpcourse import settings, training
+from fpcourse import settings
 from fpcourse.flow import kernel_flow
 from fpcourse.models import MLP, ConvNet, Ensemble, TwoLayer
-from fpcourse.training import TrainingDiverged, evaluate, evaluating, gradient_flow, log_spaced, train
+from fpcourse.recording import evaluate
+from fpcourse.training import TrainingDiverged, gradient_flow, train
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(12, 3)), RNG.normal(size=(12, 2))
@@ -218,43 +217,6 @@ def test_snapshots_do_not_disturb_training(optimizer):
     assert state["1.num_batches_tracked"] == 30
 
 
-def test_evaluate_leaves_model_and_generator_alone():
-    model = Delicate()
-    model[3].eval()
-    modes = [module.training for module in model.modules()]
-    before, generator = copy.deepcopy(model.state_dict()), torch.get_rng_state()
-    x = torch.randn(training.EVALUATION_BLOCK + 88, 3, generator=torch.Generator().manual_seed(0))
-    result = evaluate(model, x)
-    assert [module.training for module in model.modules()] == modes
-    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
-    assert torch.equal(torch.get_rng_state(), generator)
-    assert not result.requires_grad
-    with torch.no_grad():
-        torch.testing.assert_close(result, copy.deepcopy(model).eval()(x))
-
-
-def test_evaluate_takes_rows_in_blocks():
-    sizes = []
-    model = nn.Linear(3, 2)
-    model.register_forward_hook(lambda module, inputs, output: sizes.append(len(inputs[0])))
-    x = torch.arange(3.0 * 1200).reshape(1200, 3)
-    result = evaluate(model, x)
-    assert sizes == [512, 512, 176]
-    torch.testing.assert_close(result, model(x))
-
-
-def test_modes_come_back_even_after_an_error():
-    model = Delicate()
-    model[1].eval()
-    modes = [module.training for module in model.modules()]
-    with pytest.raises(KeyboardInterrupt), evaluating(model) as same:
-        assert same is model and not any(module.training for module in model.modules())
-        assert not torch.is_grad_enabled()
-        raise KeyboardInterrupt
-    assert [module.training for module in model.modules()] == modes
-    assert torch.is_grad_enabled()
-
-
 def test_training_leaves_the_modes_to_the_model():
     """Batch norm frozen by ``eval()`` stays frozen."""
     model = Delicate()
@@ -287,29 +249,6 @@ def test_evaluate_on_other_points():
     np.testing.assert_array_equal(trajectory.inputs, grid)
     np.testing.assert_allclose(trajectory.outputs[-1], grid @ model.weight.detach().numpy().T, rtol=1e-12)
     assert trajectory.losses[-1] == pytest.approx(np.mean((X @ model.weight.detach().numpy().T - Y) ** 2))
-
-
-@given(st.integers(1, 10**6), st.integers(2, 200))
-def test_log_spaced(steps, count):
-    due = log_spaced(steps, count)
-    assert due[0] == 0 and due[-1] == steps and len(due) <= count
-    assert due == sorted(set(due)) and all(type(step) is int for step in due)
-    if steps < count:
-        assert due[1] == 1
-    if count >= 3:
-        ratios = np.diff(np.log([step for step in due if step > 2 * count]))
-        assert np.all(ratios <= 2 * math.log(steps) / (count - 2) + 1e-9)  # evenly on a logarithmic axis
-
-
-def test_log_spaced_is_dense_early():
-    assert log_spaced(5, 60) == [0, 1, 2, 3, 4, 5]
-    assert log_spaced(1000, 4) == [0, 1, 32, 1000]
-    assert log_spaced(1000, 2) == [0, 1000]
-    assert log_spaced(1000)[:6] == [0, 1, 2, 3, 4, 5]
-    assert len(log_spaced(10**6)) > 50
-    for steps, count in ((0, 5), (10, 1), (1.5, 5), (10, 2.5)):
-        with pytest.raises(ValueError, match=r"(steps|count) must be a whole number"):
-            log_spaced(steps, count)
 
 
 @pytest.mark.parametrize(

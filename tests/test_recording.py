@@ -1,0 +1,597 @@
+"""Snapshots of models that somebody else trains: every kind of model and data, and no trace left in the training."""
+
+import copy
+import math
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+from torch.utils.data import (
+    DataLoader,
+    Dataset,
+    RandomSampler,
+    SequentialSampler,
+    Subset,
+    SubsetRandomSampler,
+    TensorDataset,
+    WeightedRandomSampler,
+)
+
+from fpcourse import recording
+from fpcourse.recording import Recorder, TrainingDiverged, batches, evaluate, evaluating, log_spaced
+
+RNG = np.random.default_rng(0)
+X, CLASSES = RNG.normal(size=(12, 3)).astype(np.float32), np.arange(12) % 3
+T = torch.as_tensor(X)
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    torch.manual_seed(0)
+
+
+class Delicate(nn.Sequential):
+    """Whatever a careless snapshot would disturb: dropout draws random numbers, batch norm keeps running means."""
+
+    def __init__(self):
+        super().__init__(nn.Linear(3, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Dropout(0.3), nn.Linear(8, 3))
+
+
+class Returning(nn.Module):
+    """A linear model that returns its outputs inside of something else."""
+
+    def __init__(self, wrap):
+        super().__init__()
+        self.inner, self.wrap = nn.Linear(3, 2), wrap
+
+    def forward(self, x):
+        return self.wrap(self.inner(x))
+
+
+class Seeing(nn.Module):
+    """A linear model that notes type and device of its inputs."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner, self.seen = nn.Linear(3, 2), []
+
+    def forward(self, x):
+        self.seen.append((x.dtype, x.device.type))
+        return self.inner(x)
+
+
+def loader(size=5, **options):
+    return DataLoader(TensorDataset(T, torch.as_tensor(CLASSES)), batch_size=size, **options)
+
+
+def recorded(model, x=X, y=None, **options):
+    recorder = Recorder(x, y, steps=[0], **options)
+    recorder(model, 0)
+    return recorder.trajectory().outputs[0]
+
+
+# Evaluation
+
+
+def test_evaluate_leaves_model_and_generator_alone():
+    model = Delicate()
+    model[3].eval()
+    modes = [module.training for module in model.modules()]
+    before, generator = copy.deepcopy(model.state_dict()), torch.get_rng_state()
+    x = torch.randn(recording.EVALUATION_BLOCK + 88, 3, generator=torch.Generator().manual_seed(0))
+    result = evaluate(model, x)
+    assert [module.training for module in model.modules()] == modes
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), generator)
+    assert not result.requires_grad
+    with torch.no_grad():
+        torch.testing.assert_close(result, copy.deepcopy(model).eval()(x))
+
+
+def test_evaluate_takes_rows_in_blocks():
+    sizes = []
+    model = nn.Linear(3, 2)
+    model.register_forward_hook(lambda module, inputs, output: sizes.append(len(inputs[0])))
+    x = torch.arange(3.0 * 1200).reshape(1200, 3)
+    result = evaluate(model, x)
+    assert sizes == [512, 512, 176]
+    torch.testing.assert_close(result, model(x))
+
+
+def test_modes_come_back_even_after_an_error():
+    model = Delicate()
+    model[1].eval()
+    modes = [module.training for module in model.modules()]
+    with pytest.raises(KeyboardInterrupt), evaluating(model) as same:
+        assert same is model and not any(module.training for module in model.modules())
+        assert not torch.is_grad_enabled()
+        raise KeyboardInterrupt
+    assert [module.training for module in model.modules()] == modes
+    assert torch.is_grad_enabled()
+
+
+@given(st.integers(1, 10**6), st.integers(2, 200))
+def test_log_spaced(steps, count):
+    due = log_spaced(steps, count)
+    assert due[0] == 0 and due[-1] == steps and len(due) <= count
+    assert due == sorted(set(due)) and all(type(step) is int for step in due)
+    if steps < count:
+        assert due[1] == 1
+    if count >= 3:
+        ratios = np.diff(np.log([step for step in due if step > 2 * count]))
+        assert np.all(ratios <= 2 * math.log(steps) / (count - 2) + 1e-9)  # evenly on a logarithmic axis
+
+
+def test_log_spaced_is_dense_early():
+    assert log_spaced(5, 60) == [0, 1, 2, 3, 4, 5]
+    assert log_spaced(1000, 4) == [0, 1, 32, 1000]
+    assert log_spaced(1000, 2) == [0, 1000]
+    assert log_spaced(1000)[:6] == [0, 1, 2, 3, 4, 5]
+    assert len(log_spaced(10**6)) > 50
+    for steps, count in ((0, 5), (10, 1), (1.5, 5), (10, 2.5)):
+        with pytest.raises(ValueError, match=r"(steps|count) must be a whole number"):
+            log_spaced(steps, count)
+
+
+def test_noise_of_the_models_own_leaves_the_generator_alone():
+    model = Returning(lambda result: result + torch.rand_like(result))
+    generator = torch.get_rng_state()
+    evaluate(model, T)
+    assert torch.equal(torch.get_rng_state(), generator)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_inputs_take_the_precision_of_the_model(dtype):
+    model = Seeing().to(dtype)
+    result = evaluate(model, T.double())
+    assert model.seen == [(dtype, "cpu")]
+    assert result.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
+    expected = copy.deepcopy(model).double()(T.double())
+    torch.testing.assert_close(result.double(), expected, rtol=0, atol=8 * torch.finfo(dtype).eps)
+
+
+def test_whole_numbers_stay_what_they_are():
+    """Tokens: an embedding takes no floats."""
+    model = nn.Sequential(nn.Embedding(5, 4), nn.Flatten(), nn.Linear(8, 2))
+    tokens = np.array([[0, 1], [4, 2], [3, 3]])
+    expected = model(torch.as_tensor(tokens)).detach()
+    torch.testing.assert_close(evaluate(model, torch.as_tensor(tokens)), expected)
+    np.testing.assert_allclose(recorded(model, tokens), expected, rtol=1e-6)
+    np.testing.assert_allclose(recorded(model, [torch.as_tensor(tokens)]), expected, rtol=1e-6)
+
+
+def test_inputs_go_to_the_device_of_the_model():
+    """The meta device computes shapes only, and refuses inputs from elsewhere: it stands in for a GPU here."""
+    model = Seeing().to("meta")
+    with pytest.raises(RuntimeError):
+        model(T)
+    result = evaluate(model, T)
+    assert model.seen[-1] == (torch.float32, "meta") and result.shape == (12, 2)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("make", [lambda: X, lambda: T.cuda(), loader, lambda: loader(pin_memory=True)])
+def test_a_model_on_a_gpu_is_recorded_on_the_cpu(make):
+    model = Delicate()
+    expected = recorded(model, y=CLASSES)
+    model.cuda()
+    state = torch.cuda.get_rng_state()
+    np.testing.assert_allclose(recorded(model, make(), CLASSES), expected, rtol=1e-4, atol=1e-6)
+    assert torch.equal(torch.cuda.get_rng_state(), state)
+    assert next(model.parameters()).is_cuda
+
+
+def test_a_model_without_parameters():
+    torch.testing.assert_close(evaluate(nn.Tanh(), T), T.tanh())
+
+
+# What models return
+
+
+@pytest.mark.parametrize(
+    ("wrap", "pick"),
+    [
+        (lambda h: (h, h[:, :1]), lambda result: result[0]),
+        (lambda h: [h[:, :1], h], lambda result: result[-1]),
+        (lambda h: {"logits": h, "loss": h.sum()}, lambda result: result["logits"]),
+        (lambda h: SimpleNamespace(logits=h), lambda result: result.logits),
+    ],
+    ids=["tuple", "list", "dict", "object"],
+)
+def test_output_picks_the_tensor(wrap, pick):
+    model = Returning(wrap)
+    np.testing.assert_allclose(recorded(model, output=pick), model.inner(T).detach(), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("wrap", "message"),
+    [
+        (lambda h: (h, h), "must return a tensor; got a tuple of 2. Say which part of it is meant: output=lambda"),
+        (lambda h: {"logits": h, "loss": 1}, "got a dict with 'logits', 'loss'"),
+        (lambda h: SimpleNamespace(logits=h), "got a SimpleNamespace"),
+        (lambda h: h.sum(), r"a row for each of 12; got \(\)"),
+        (lambda h: h[:3], r"a row for each of 12; got \(3, 2\)"),
+    ],
+)
+def test_what_is_no_output_is_refused(wrap, message):
+    with pytest.raises(ValueError, match=message):
+        recorded(Returning(wrap))
+
+
+@pytest.mark.parametrize("shape", [(), (2,), (2, 1), (2, 2, 2)])
+def test_outputs_of_any_shape_become_columns(shape):
+    model = nn.Sequential(nn.Linear(3, math.prod(shape)), nn.Unflatten(1, shape) if shape else nn.Flatten(0))
+    expected = model(T).detach().reshape(12, -1)
+    np.testing.assert_allclose(recorded(model), expected, rtol=1e-5)
+    targets = np.arange(12.0 * math.prod(shape)).reshape(12, *shape)
+    recorder = Recorder(X, targets, steps=[0])
+    recorder(model, 0)
+    np.testing.assert_array_equal(recorder.targets, targets.reshape(12, -1))
+
+
+def test_outputs_that_are_not_finite_end_the_recording():
+    model, recorder = nn.Linear(3, 2), Recorder(X, steps=[0, 1, 2])
+    recorder(model, 0)
+    model.bias.data[1] = math.nan
+    with pytest.raises(TrainingDiverged, match="12 of 24 outputs are NaN or infinite at step 1 ") as caught:
+        recorder(model, 1)
+    assert caught.value.trajectory.times.tolist() == recorder.trajectory().times.tolist() == [0]
+    with pytest.raises(TrainingDiverged) as caught:
+        recorded(model)
+    assert caught.value.trajectory is None
+
+
+# Recording a training
+
+
+def trained(recorder, steps=30, **options):
+    """A loop as a reader writes it; returns all that a snapshot could disturb."""
+    torch.manual_seed(1)
+    model = Delicate()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    feed = loader(shuffle=True, **options)
+    recorder(model, 0)
+    step = 0
+    while step < steps:
+        for inputs, labels in feed:
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(model(inputs), labels).backward()
+            optimizer.step()
+            step += 1
+            recorder(model, step)
+    return model, torch.get_rng_state()
+
+
+@pytest.mark.parametrize("make", [lambda: X, loader, lambda: loader(generator=torch.Generator()), lambda: [T]])
+def test_snapshots_leave_no_trace_in_the_training(make):
+    model, generator = trained(lambda model, step: None)
+    recorder = Recorder(make(), CLASSES, steps=range(31))
+    watched, other_generator = trained(recorder)
+    assert len(recorder) == 31
+    assert all(torch.equal(value, watched.state_dict()[name]) for name, value in model.state_dict().items())
+    assert torch.equal(generator, other_generator)
+    assert watched[1].num_batches_tracked == 30 and all(module.training for module in watched.modules())
+    expected = model.eval()(T).softmax(1).detach()
+    np.testing.assert_allclose(recorder.trajectory().outputs[-1], expected, rtol=1e-5)
+
+
+def test_a_generator_shared_by_two_loaders_is_put_back():
+    shared = torch.Generator().manual_seed(3)
+    before = shared.get_state()
+    recorded(Delicate(), loader(generator=shared))
+    assert torch.equal(shared.get_state(), before)
+
+
+def test_only_due_steps_are_evaluated():
+    model, calls = nn.Linear(3, 2), []
+    model.register_forward_hook(lambda *_: calls.append(1))
+    recorder = Recorder(X, steps=100)
+    for step in range(101):
+        recorder(model, step)
+    assert recorder.trajectory().times.tolist() == log_spaced(100)
+    assert len(calls) == len(recorder) == len(log_spaced(100))
+
+
+def test_a_snapshot_is_taken_at_the_first_call_when_one_is_due():
+    recorder, model = Recorder(X, steps=[7, 2, 3, 3, 9]), nn.Linear(3, 2)
+    for step in (0, 1, 4, 4, 6, 8, 8, 20, 21):  # a loop that counts in twos and threes
+        recorder(model, step)
+    assert recorder.trajectory().times.tolist() == [4, 8, 20]
+    with pytest.raises(ValueError, match="step must not fall; got 0 after 20: a new training takes a new Recorder"):
+        recorder(model, 0)
+
+
+def test_snapshots_are_of_their_step():
+    model, recorder = nn.Linear(3, 1, bias=False), Recorder(X, X[:, 0], steps=range(3))
+    for step in range(3):
+        model.weight.data[:] = step
+        recorder(model, step)
+    expected = [step * X.sum(axis=1) for step in range(3)]
+    np.testing.assert_allclose(recorder.trajectory().outputs[:, :, 0], expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(recorder.trajectory().inputs, X)
+    np.testing.assert_array_equal(recorder.targets, X[:, :1])
+
+
+def test_what_is_kept_does_not_change_with_what_was_given():
+    x, outputs, parameters = X.copy(), torch.ones(12, 2), torch.ones(4)
+    recorder = Recorder(x, steps=[0])
+    recorder.keep(0, outputs, loss=3.0, parameters=parameters)
+    for changed in (x, outputs, parameters):
+        changed[:] = 0
+    trajectory = recorder.trajectory()
+    np.testing.assert_array_equal(trajectory.inputs, X)
+    assert (trajectory.outputs == 1).all() and (trajectory.parameters == 1).all() and trajectory.losses == [3]
+
+
+# Data that do not fit in memory
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: loader(),
+        lambda: loader(size=1),
+        lambda: loader(sampler=SequentialSampler(range(12))),
+        lambda: DataLoader(TensorDataset(T), batch_size=7),
+        lambda: DataLoader(T, batch_size=4),
+        lambda: DataLoader(T, batch_size=None, sampler=[range(4), range(4, 12)]),
+        lambda: DataLoader(Subset(TensorDataset(T, T), range(12)), batch_size=5, num_workers=1),
+        lambda: [(T[:3], None), (T[3:],)],
+        lambda: (X[:6], X[6:]),
+    ],
+)
+def test_batches_are_evaluated_in_their_order(make):
+    model = Delicate()
+    model[1].running_mean += 1.0
+    expected = model.eval()(T).detach()
+    np.testing.assert_allclose(recorded(model.train(), make(), probabilities=False), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(torch.cat(list(batches(make()))), X)
+    torch.testing.assert_close(evaluate(model, make()), expected)
+
+
+def test_a_loader_is_read_batch_by_batch_and_its_inputs_are_not_kept():
+    class Counting(Dataset):
+        reads = 0
+
+        def __len__(self):
+            return 12
+
+        def __getitem__(self, row):
+            self.reads += 1
+            return T[row], CLASSES[row]
+
+    rows, counting = [], Counting()
+    recorder = Recorder(DataLoader(counting, batch_size=5), steps=[0, 1])
+    model = Delicate()
+    model.register_forward_hook(lambda module, inputs, result: rows.append((len(inputs[0]), counting.reads)))
+    recorder(model, 0)
+    assert rows == [(5, 5), (5, 10), (2, 12)]
+    recorder(model, 1)
+    assert recorder.trajectory().inputs is None
+    np.testing.assert_array_equal(recorder.targets, np.eye(3)[CLASSES])
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: loader(shuffle=True),
+        lambda: loader(sampler=RandomSampler(range(12))),
+        lambda: loader(sampler=SubsetRandomSampler(range(12))),
+        lambda: loader(sampler=WeightedRandomSampler([1.0] * 12, 12)),
+        lambda: loader(sampler=torch.utils.data.DistributedSampler(range(12), num_replicas=1, rank=0)),
+        lambda: DataLoader(T, batch_sampler=torch.utils.data.BatchSampler(RandomSampler(range(12)), 4, False)),
+    ],
+)
+def test_a_shuffling_loader_is_refused_at_once(make):
+    message = r"must keep its order, but samples with \w+Sampler: give a second DataLoader\(..., shuffle=False\)"
+    with pytest.raises(ValueError, match=message):
+        Recorder(make(), steps=10)
+    with pytest.raises(ValueError, match=message):
+        evaluate(Delicate(), make())
+
+
+def test_another_order_is_found_out_where_it_cannot_be_seen_beforehand():
+    class Restless(list):
+        def __iter__(self):
+            yield from np.roll(X, turns.pop(), axis=0).reshape(4, 3, 3)
+
+    for turns in ([0, 0], [1, 0], [3, 0]):
+        recorder, same = Recorder(Restless(), steps=[0, 1]), turns[0] == 0
+        recorder(Delicate(), 0)
+        if same:
+            recorder(Delicate(), 1)
+        else:
+            with pytest.raises(ValueError, match="must bring the same inputs in the same order each time"):
+                recorder(Delicate(), 1)
+        assert len(recorder) == 1 + same
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (iter([T]), "can be read again and again; got list_iterator"),
+        ((batch for batch in [T]), "got generator"),
+        (TensorDataset(T), "got TensorDataset"),
+        (None, "got NoneType"),
+        (3.0, "got float"),
+        (np.float32(3), "x must have shape"),
+        (np.full((2, 3), np.inf), "x must be finite"),
+        (np.empty((0, 3)), "x must not be empty"),
+        (np.array(["a"]), "x must be an array of numbers"),
+    ],
+)
+def test_inputs_that_do_not_fit_are_refused(x, message):
+    with pytest.raises(ValueError, match=message):
+        Recorder(x, steps=10)
+
+
+@pytest.mark.parametrize(
+    ("batch", "message"),
+    [
+        ({"pixels": T}, r"a batch must be an array x or \(x, y, ...\); got a dict with 'pixels'"),
+        (["a"], "got a list of 1"),
+    ],
+)
+def test_batches_that_are_no_arrays_are_refused(batch, message):
+    with pytest.raises(ValueError, match=message):
+        recorded(Delicate(), [batch])
+
+
+# Labels
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [CLASSES, CLASSES.tolist(), CLASSES.astype(np.uint8), torch.as_tensor(CLASSES), torch.tensor(CLASSES).int()],
+)
+def test_classes_become_one_hot_and_outputs_probabilities(labels):
+    model = Delicate()
+    recorder = Recorder(X, labels, steps=[0])
+    recorder(model, 0)
+    np.testing.assert_array_equal(recorder.targets, np.eye(3)[CLASSES])
+    logits = model.eval()(T).detach().double().numpy()
+    expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(recorder.trajectory().outputs[0], expected, rtol=1e-5)
+
+
+def test_the_number_of_classes_comes_from_the_outputs():
+    """The last class may be missing in a small sample."""
+    recorder = Recorder(X, CLASSES % 2, steps=[0])
+    recorder(Delicate(), 0)
+    np.testing.assert_array_equal(recorder.targets, np.eye(3)[CLASSES % 2])
+
+
+@pytest.mark.parametrize("labels", [CLASSES % 2, CLASSES % 2 == 1])
+def test_a_single_output_is_the_probability_of_the_second_class(labels):
+    model, recorder = nn.Linear(3, 1), Recorder(X, labels, steps=[0])
+    recorder(model, 0)
+    np.testing.assert_array_equal(recorder.targets[:, 0], CLASSES % 2)
+    expected = 1 / (1 + np.exp(-model(T).detach().numpy()))
+    np.testing.assert_allclose(recorder.trajectory().outputs[0], expected, rtol=1e-5)
+
+
+def test_probabilities_on_request_only_for_values_and_not_for_models_that_return_them():
+    model, values = Delicate(), RNG.normal(size=(12, 3))
+    logits = model.eval()(T).detach()
+    np.testing.assert_allclose(recorded(model, y=values), logits, rtol=1e-5)
+    np.testing.assert_allclose(recorded(model, y=values, probabilities=True), logits.softmax(1), rtol=1e-5)
+    np.testing.assert_allclose(recorded(model, y=CLASSES, probabilities=False), logits, rtol=1e-5)
+    logs = nn.Sequential(model, nn.LogSoftmax(1))
+    np.testing.assert_allclose(recorded(logs, y=CLASSES), logits.softmax(1), rtol=1e-5)
+
+
+def test_labels_of_a_loader_and_labels_given_beside_it():
+    of_loader, given_beside = Recorder(loader(), steps=[0]), Recorder(loader(), (CLASSES + 1) % 3, steps=[0])
+    for recorder in (of_loader, given_beside):
+        with pytest.raises(ValueError, match="targets are known after the first snapshot"):
+            recorder.targets  # noqa: B018
+        recorder(Delicate(), 0)
+    np.testing.assert_array_equal(of_loader.targets, np.eye(3)[CLASSES])
+    np.testing.assert_array_equal(given_beside.targets, np.eye(3)[(CLASSES + 1) % 3])
+    values = Recorder([(T[:5], T[:5, 0]), (T[5:], T[5:, 0])], steps=[0])
+    values(nn.Linear(3, 1), 0)
+    np.testing.assert_array_equal(values.targets, X[:, :1])
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "message"),
+    [
+        (X, CLASSES[:11], "x and y must hold the same number of samples; got 12 .* and 11"),
+        (loader(), CLASSES[:11], "x and y must hold the same number of samples; got 12 and 11"),
+        (X, CLASSES + 1, r"y must hold classes 0..2 for 3 output\(s\); got 1 to 3"),
+        (X, CLASSES - 1, "got -1 to 1"),
+        (X, CLASSES[:, None], r"classes, shape \(n,\); got \(12, 1\): values are floats"),
+        (X, np.ones(12), r"y must have the shape of the outputs, \(12, 3\); got \(12, 1\) \(classes have a whole"),
+        (X, np.full((12, 3), np.nan), "y must be finite"),
+        (X, 1.0, r"y must have shape \(n,\) or"),
+        (X, ["a"] * 12, "y must be an array of numbers"),
+    ],
+)
+def test_labels_that_do_not_fit_are_refused(x, y, message):
+    with pytest.raises(ValueError, match=message):
+        recorded(Delicate(), x, y)
+
+
+@pytest.mark.parametrize("steps", [0, -1, 2.5, [], [0.5], [-1, 3], [[1, 2]], "ten", None])
+def test_steps_that_do_not_fit_are_refused(steps):
+    with pytest.raises(ValueError, match="steps must"):
+        Recorder(X, steps=steps)
+
+
+def test_a_trajectory_needs_a_snapshot():
+    with pytest.raises(ValueError, match=r"call recorder\(model, 0\) before the first step"):
+        Recorder(X, steps=10).trajectory()
+
+
+# Lightning
+
+
+class Hooks:
+    """Stands in for lightning.Callback: a Trainer calls many hooks, of which a callback overrides some."""
+
+    def setup(self, trainer, pl_module, stage): ...
+    def on_train_start(self, trainer, pl_module): ...
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx): ...
+
+
+def test_a_callback_records_what_a_bare_loop_records():
+    recorder = Recorder(X, CLASSES, steps=[0, 2, 3])
+    callback, trainer, model = recorder.callback(Hooks), SimpleNamespace(global_step=0), Delicate()
+    assert isinstance(callback, Hooks)
+    callback.setup(trainer, model, stage="fit")
+    callback.on_train_start(trainer, model)
+    expected = [recorded(model, y=CLASSES)]
+    for batch_idx in range(8):
+        trainer.global_step = (batch_idx + 1) // 2  # gradients of two batches are accumulated
+        model[-1].weight.data += 0.1 * (batch_idx % 2)
+        callback.on_train_batch_end(trainer, model, None, (T, CLASSES), batch_idx)
+        if batch_idx in (3, 5):
+            expected.append(recorded(model, y=CLASSES))
+    assert recorder.trajectory().times.tolist() == [0, 2, 3]
+    np.testing.assert_array_equal(recorder.trajectory().outputs, expected)
+
+
+@pytest.mark.parametrize("package", ["lightning", "pytorch_lightning"])
+def test_a_real_trainer_takes_the_callback(package, tmp_path):
+    lightning = pytest.importorskip(package, reason="the course does not need Lightning; its users may")
+
+    class Module(lightning.LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.model = Delicate()
+
+        def forward(self, x):
+            return self.model(x)
+
+        def training_step(self, batch, _):
+            return nn.functional.cross_entropy(self(batch[0]), batch[1])
+
+        def configure_optimizers(self):
+            return torch.optim.Adam(self.parameters(), lr=0.01)
+
+    def fitted(callbacks):
+        torch.manual_seed(1)
+        module = Module()
+        quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
+        trainer = lightning.Trainer(
+            max_epochs=4, callbacks=callbacks, default_root_dir=tmp_path, enable_checkpointing=False, **quiet
+        )
+        trainer.fit(module, loader(shuffle=True))
+        return module.state_dict()
+
+    recorder = Recorder(X, CLASSES, steps=12)
+    alone, watched = fitted([]), fitted([recorder.callback(lightning.Callback)])
+    assert recorder.trajectory().times.tolist() == list(range(13))
+    assert all(torch.equal(value, watched[name]) for name, value in alone.items())
+
+
+def test_lightning_is_not_imported():
+    program = "import sys, fpcourse.recording; print('lightning' in sys.modules or 'pytorch_lightning' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip() == "False"
