@@ -1,4 +1,4 @@
-"""Figures a reader can move without a kernel: ``scrub`` through training, with a slider and a play button.
+"""Figures a reader can move without a kernel: ``scrub`` through training or ``dial`` a parameter, with a slider.
 
 A scrubber shows itself as a plotly figure in JupyterLab and Colab. In the built book it is plain HTML holding the
 figure's JSON; the book's own script draws it and adds a native slider, which works with the keyboard and offline.
@@ -26,8 +26,9 @@ class Scrubber:
 
     def _add_controls(self) -> None:
         names = [frame.name for frame in self.figure.frames]
-        jump = {"mode": "immediate", "frame": {"duration": 0, "redraw": False}, "transition": {"duration": 0}}
-        play = {"fromcurrent": True, "frame": {"duration": 120, "redraw": False}, "transition": {"duration": 0}}
+        redraw = any(trace.type == "heatmap" for trace in self.figure.data)  # plotly animates lines and points only
+        jump = {"mode": "immediate", "frame": {"duration": 0, "redraw": redraw}, "transition": {"duration": 0}}
+        play = {"fromcurrent": True, "frame": {"duration": 120, "redraw": redraw}, "transition": {"duration": 0}}
         steps = [{"label": name, "method": "animate", "args": [[name], jump]} for name in names]
         button = {"label": "Play", "method": "animate", "args": [None, play]}
         self.figure.update_layout(
@@ -118,6 +119,52 @@ def scrub(
     figure.update_yaxes(range=_range([0.0], target_spectrum, *(a for _, a in moving.values())), col=2)
     figure.update_xaxes(title_text=x_label, col=1)
     figure.update_xaxes(title_text=frequency_label, col=2)
+    _lay_out(figure)
+    return Scrubber(figure, time_label, description)
+
+
+def scrub_images(
+    images,
+    times,
+    x,
+    curve,
+    *,
+    description: str,
+    x_label: str = "frequency (cycles across the image)",
+    y_label: str = "error",
+    time_label: str = "step",
+) -> Scrubber:
+    """Scrub through images: on the left the image at each time, on the right a curve that belongs to it.
+
+    images   (T, s, s) grey values, clipped to [0, 1] and shown in 256 steps
+    times    (T,)
+    x        (K,) and curve (T, K), both > 0: drawn on logarithmic axes, such as errors by frequency
+
+    Raises ValueError where shapes disagree.
+    """
+    from plotly import graph_objects as go
+    from plotly.subplots import make_subplots
+
+    images, times = checks.array("images", images, ndim=3), checks.array("times", times, ndim=1)
+    x, curve = checks.array("x", x, ndim=1), checks.array("curve", curve, ndim=2)
+    checks.same_length("images", images, "times", times)
+    if curve.shape != (len(times), len(x)):
+        raise ValueError(f"curve must have shape {(len(times), len(x))}; got {curve.shape}")
+    limits = np.log10(_positive([x])), np.log10(_positive([curve]))
+    grey = np.rint(255 * images.clip(0, 1)).astype(int)
+
+    figure = make_subplots(cols=2, horizontal_spacing=0.14, subplot_titles=("image", y_label))
+    figure.add_heatmap(z=grey[0].tolist(), zmin=0, zmax=255, colorscale="gray", showscale=False, hoverinfo="skip")
+    style = {"mode": "lines+markers", "line": {"color": COLORS["network"]}, "showlegend": False}
+    figure.add_scatter(x=_short(x), y=_short(curve[0]), row=1, col=2, **style)
+    figure.frames = [
+        go.Frame(name=_label(time), data=[go.Heatmap(z=z.tolist()), go.Scatter(y=_short(row))], traces=[0, 1])
+        for time, z, row in zip(times, grey, curve, strict=True)
+    ]
+    figure.update_xaxes(visible=False, constrain="domain", col=1)
+    figure.update_yaxes(visible=False, autorange="reversed", scaleanchor="x", constrain="domain", col=1)
+    figure.update_xaxes(type="log", title_text=x_label, range=_range(limits[0]), col=2)
+    figure.update_yaxes(type="log", range=_range(limits[1]), col=2)
     _lay_out(figure)
     return Scrubber(figure, time_label, description)
 

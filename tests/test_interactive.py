@@ -129,3 +129,35 @@ def test_log_axes_span_the_data():
     low, high = figure.layout.yaxis.range
     assert figure.layout.xaxis.type == figure.layout.yaxis.type == "log"
     assert low < -3 and high > 1  # plotly's ranges of logarithmic axes are exponents
+
+
+def test_images_move_with_their_curve():
+    x, times = np.array([1.0, 10]), np.array([0.0, 5])
+    photos = np.stack([np.linspace(0, 1, 9).reshape(3, 3), np.full((3, 3), 2.0)])
+    scrubber = interactive.scrub_images(photos, times, x, np.array([[1.0, 0.5], [0.1, 0.2]]), description="a photo")
+    data = page_data(scrubber)
+    assert [frame["name"] for frame in data["frames"]] == ["0", "5"]
+    first, last = (next(each["z"] for each in frame["data"] if "z" in each) for frame in data["frames"])
+    np.testing.assert_array_equal(first, np.rint(255 * photos[0]))
+    assert np.min(last) == 255  # what is brighter than white is white
+    np.testing.assert_allclose(y_values(data["frames"][1]["data"][1]), [0.1, 0.2])
+    assert data["frames"][0]["traces"] == [0, 1]
+    layout = data["layout"]
+    assert layout["yaxis"]["autorange"] == "reversed"  # row 0 at the top
+    assert layout["yaxis2"]["range"][0] < -1 and layout["yaxis2"]["range"][1] > 0  # powers of ten
+    assert layout["updatemenus"][0]["buttons"][0]["args"][1]["frame"]["redraw"] is True  # or a picture stands still
+    assert page_data(scrubber)["layout"]["sliders"][0]["steps"][0]["args"][1]["frame"]["redraw"] is True
+
+
+@pytest.mark.parametrize(
+    ("photos", "curve", "message"),
+    [
+        (np.ones((3, 4, 4)), np.ones((2, 2)), "same number of samples"),
+        (np.ones((2, 4)), np.ones((2, 2)), "3 dimension"),
+        (np.ones((2, 4, 4)), np.ones((2, 3)), "curve must have shape"),
+        (np.ones((2, 4, 4)), np.zeros((2, 2)), "must be positive"),
+    ],
+)
+def test_images_refuse(photos, curve, message):
+    with pytest.raises(ValueError, match=message):
+        interactive.scrub_images(photos, [0, 1], [1, 2], curve, description="")

@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "models": {"settings"},
     "training": {"trajectory", "settings"},
     "harmonics": set(),
+    "images": set(),
     "kernels": {"settings", "models", "harmonics"},
     "sweep": {"settings"},
     "flow": {"trajectory", "kernels"},
