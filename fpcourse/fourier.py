@@ -73,27 +73,36 @@ def tanh_transform(xi: ArrayLike, w: ArrayLike, b: ArrayLike = 0.0) -> np.ndarra
 
 
 def principal_direction(x: ArrayLike) -> np.ndarray:
-    """Unit vector (d,) along which the points x (n, d) vary most: the first right singular vector of centred x.
+    """Unit vector (d,) along which the points x (n, d) vary most: the first of :func:`principal_directions`."""
+    return principal_directions(x, 1)[0]
+
+
+def principal_directions(x: ArrayLike, count: int) -> np.ndarray:
+    """The ``count`` orthogonal unit vectors (count, d) along which x (n, d) varies most: singular vectors of centred x.
 
     The entry of largest magnitude (the first of them, where several tie) is positive, which fixes the sign.
-    Where two directions tie for the largest variance any vector of their plane may come back.
-    Raises ValueError where all points coincide.
+    Where directions tie for their variance any vectors of their plane may come back.
+    Raises ValueError where the points vary in fewer directions.
     """
-    x = checks.points("x", x)
+    x, count = checks.points("x", x), checks.count("count", count)
     if (x == x[0]).all():
         raise ValueError(f"x must hold at least two different points; got {len(x)} copies of one point")
     centred = x - x.mean(axis=0)
     centred /= np.abs(centred).max()  # so that no square under- or overflows
     n, d = centred.shape
-    if d <= n:
-        direction = _leading_eigenvector(centred.T @ centred)
-    else:  # fewer points than dimensions: the Gram matrix is the smaller one
-        direction = centred.T @ _leading_eigenvector(centred @ centred.T)
-    direction /= np.linalg.norm(direction)
-    magnitude = np.abs(direction)
+    # Of the two matrices with the same eigenvalues the smaller one is decomposed.
+    matrix = centred.T @ centred if d <= n else centred @ centred.T
+    first = max(0, len(matrix) - count)
+    variances, vectors = scipy.linalg.eigh(matrix, subset_by_index=[first, len(matrix) - 1])
+    spread = int((variances > 1e-12 * variances[-1]).sum())
+    if spread < count:
+        raise ValueError(f"x must vary in {count} directions; it does so in {spread}")
+    directions = (vectors if d <= n else centred.T @ vectors).T[::-1]
+    directions = directions / np.linalg.norm(directions, axis=1, keepdims=True)
+    magnitudes = np.abs(directions)
     # Tied entries differ by rounding, which must not choose the sign.
-    leading = np.argmax(magnitude > (1 - 1e-6) * magnitude.max())
-    return direction * np.sign(direction[leading])
+    leading = np.argmax(magnitudes > (1 - 1e-6) * magnitudes.max(axis=1, keepdims=True), axis=1)
+    return directions * np.sign(directions[np.arange(count), leading])[:, None]
 
 
 def project(x: ArrayLike, direction: ArrayLike) -> np.ndarray:
@@ -308,8 +317,3 @@ def _ascending(name: str, a: np.ndarray) -> None:
     if (steps <= 0).any():
         i = int(np.argmax(steps <= 0))
         raise ValueError(f"{name} must be strictly ascending; got {a[i + 1]:g} after {a[i]:g}")
-
-
-def _leading_eigenvector(symmetric: np.ndarray) -> np.ndarray:
-    last = len(symmetric) - 1
-    return scipy.linalg.eigh(symmetric, subset_by_index=[last, last])[1][:, 0]

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from fpcourse.diagnosis import Diagnosis
+
 COLORS = {
     "target": "#3b3b3b",
     "network": "#0072b2",
@@ -117,11 +119,10 @@ def errors_by_frequency(times, errors, frequencies, *, threshold: float, time_la
     Low frequencies are green, high ones pink, and a dotted line marks the threshold of the learning time.
     """
     import matplotlib.pyplot as plt
-    from matplotlib.colors import LinearSegmentedColormap
 
     errors = checks.array("errors", errors, ndim=3)
     checks.same_length("frequencies", np.asarray(frequencies), "errors", errors, 0, 1)
-    shades = LinearSegmentedColormap.from_list("low to high", [COLORS[name] for name in ("low", "middle", "high")])
+    shades = _low_to_high()
     figure, axis = plt.subplots(figsize=(6.5, 3.2))
     for i, (k, shade) in enumerate(zip(frequencies, shades(np.linspace(0, 1, len(frequencies))), strict=True)):
         band(axis, times, errors[:, i], color=shade, label=f"k = {k}")
@@ -130,6 +131,54 @@ def errors_by_frequency(times, errors, frequencies, *, threshold: float, time_la
     axis.set(xlabel=time_label, ylabel="$\\Delta_F(k)$")
     axis.legend(loc="lower left")
     return figure
+
+
+def diagnosis(found: Diagnosis, *, time_label: str = "step") -> Figure:
+    """Draw what :func:`fpcourse.diagnosis.diagnose` found: the data on the left, the training on the right.
+
+    A row per direction: spectrum, permuted targets (95 %) and twice the noise floor | errors of the trusted k. Last
+    row: rough share of the targets against the variance of the filter | errors of the smooth and the rough part.
+    """
+    import matplotlib.pyplot as plt
+
+    rows = len(found.projections) + 1
+    figure, axes = plt.subplots(rows, 2, figsize=(8.4, 2.7 * rows))
+    for i, (seen, (left, right)) in enumerate(zip(found.projections, axes[:-1], strict=True), start=1):
+        chance = np.quantile(seen.baseline, [0.025, 0.975], axis=0)
+        left.fill_between(seen.k, *chance, color=COLORS["noise"], alpha=0.4, lw=0, label="permuted targets")
+        left.axhline(2 * seen.floor, color=COLORS["theory"], ls="--", lw=1, label="twice the noise floor")
+        for trusted, fill, label in ((False, "white", "in the noise"), (True, COLORS["target"], "trusted")):
+            k = seen.trusted == trusted
+            left.plot(seen.k[k], seen.spectrum[k], "o", ms=4, mfc=fill, color=COLORS["target"], label=label)
+        left.set(title=f"targets along $p_{i}$ (leak {seen.leak:.2f})", xlabel="frequency k", ylabel="$|\\hat y_k|$")
+        left.set(yscale="log", xticks=[1, *range(5, seen.k[-1] + 1, 5)])
+        shades = _low_to_high()(np.linspace(0, 1, max(2, seen.trusted.sum())))
+        for k, error, shade in zip(seen.k[seen.trusted], seen.errors.T[seen.trusted], shades, strict=False):
+            right.plot(found.times, error, color=shade, label=f"k = {k}")
+        right.set_title(f"network along $p_{i}$: error $\\Delta_F(k)$")
+        left.legend(fontsize=8)
+        if seen.trusted.any():
+            right.legend(fontsize=8)
+        else:
+            right.text(0.5, 0.5, "no frequency above the noise", ha="center", transform=right.transAxes)
+    left, right = axes[-1]
+    left.plot(found.deltas, found.rough_shares, color=COLORS["high"])
+    left.axvline(found.delta, color=COLORS["noise"], ls=":", label=f"used: {found.delta:.3g}")
+    left.set(title="targets: rough share of the power", xscale="log", xlabel="variance $\\delta$ of the filter")
+    right.plot(found.times, found.e_low, color=COLORS["low"], label="$e_{\\mathrm{low}}$")
+    right.plot(found.times, found.e_high, "--", color=COLORS["high"], label="$e_{\\mathrm{high}}$")
+    right.set_title("network: error of the two parts")
+    left.legend(fontsize=8)
+    right.legend(fontsize=8)
+    for right in axes[:, 1]:
+        right.set(xscale="symlog", xlabel=time_label, xlim=(found.times[0], found.times[-1]), ylim=(0, None))
+    return figure
+
+
+def _low_to_high():
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list("low to high", [COLORS[name] for name in ("low", "middle", "high")])
 
 
 def bin_means(x, y, *, bins: int) -> tuple[np.ndarray, np.ndarray]:

@@ -166,6 +166,26 @@ def test_principal_direction_decomposes_the_smaller_matrix(n, d):
     assert peak[0] < 5e6  # the larger one takes 128 MB
 
 
+@pytest.mark.parametrize("n, d", [(50, 4), (4, 4), (5, 60)])
+def test_principal_directions_are_the_right_singular_vectors(n, d):
+    x = np.random.default_rng(n * d).normal(size=(n, d)) * np.linspace(1, 3, d) + 10
+    expected = np.linalg.svd(x - x.mean(axis=0))[2][:3]
+    directions = fourier.principal_directions(x, 3)
+    overlaps = directions @ expected.T
+    np.testing.assert_allclose(np.abs(overlaps), np.eye(3), atol=1e-10)
+    assert (directions[np.arange(3), np.abs(directions).argmax(axis=1)] > 0).all()
+
+
+@pytest.mark.parametrize("n, d, count", [(4, 9, 4), (9, 2, 3), (9, 9, 10)])
+def test_principal_directions_are_no_more_than_the_data_have(n, d, count):
+    """n centred points span at most n - 1 directions."""
+    x = samples(3, n=n, d=d)[0]
+    spread = min(n - 1, d)
+    with pytest.raises(ValueError, match=rf"x must vary in {count} directions; it does so in {spread}$"):
+        fourier.principal_directions(x, count)
+    assert fourier.principal_directions(x, spread).shape == (spread, d)
+
+
 @pytest.mark.parametrize("x", [np.full((5, 2), 0.1), np.ones((1, 3))])
 def test_principal_direction_of_one_point_is_refused(x):
     with pytest.raises(ValueError, match="different points"):
