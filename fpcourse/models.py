@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import functools
 import itertools
 import math
 from collections.abc import Callable, Sequence
@@ -252,22 +251,26 @@ class SmallVGG(nn.Sequential):
         nn.init.zeros_(self[-1].weight)
 
 
-def siren(widths: Sequence[int], *, omega: float = 30.0) -> MLP:
-    """An ``MLP`` with activation sin(omega z), initialised so that all layers keep their scale (Sitzmann et al. 2020).
+class AngularDerivative(nn.Module):
+    """d^order f / d theta^order of f(theta) = model(cos theta, sin theta): angles (n, 1) -> (n, c), sharing ``model``.
 
-    Weights are uniform in +-1/d in the first layer and in +-sqrt(6/fan_in)/omega above it; biases as in ``MLP``.
-    Made for inputs in [-1, 1].
+    Trained on the derivatives of a target it is the model under a derivative (Sobolev) loss, and its tangent kernel is
+    that of the model, differentiated in both angles: on waves of frequency k the rates gain a factor k^(2 order) (Yu,
+    Yang, Townsend, ICLR 2023). order 0 is the model itself, read on the circle. Derivatives are taken automatically,
+    and a kink counts as flat: for order >= 1 the model must be smooth, tanh and not ReLU.
     """
-    omega = checks.positive("omega", omega)
-    model = MLP(widths, activation=functools.partial(_sine, omega))
-    for i, layer in enumerate(model.layers):
-        bound = math.sqrt(6 / layer.in_features) / omega if i else 1 / layer.in_features
-        nn.init.uniform_(layer.weight, -bound, bound)
-    return model
 
+    def __init__(self, model: nn.Module, order: int = 0) -> None:
+        super().__init__()
+        self.model, self.order = model, checks.count("order", order, minimum=0)
 
-def _sine(omega: float, z: Tensor) -> Tensor:
-    return torch.sin(omega * z)
+    def forward(self, angle: Tensor) -> Tensor:
+        def function(theta: Tensor, order: int) -> Tensor:
+            if order == 0:
+                return self.model(torch.cat([theta.cos(), theta.sin()], dim=1))
+            return torch.func.jvp(lambda t: function(t, order - 1), (theta,), (torch.ones_like(theta),))[1]
+
+        return function(angle, self.order)
 
 
 class Antisymmetric(nn.Module):

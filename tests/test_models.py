@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from fpcourse import models
-from fpcourse.models import MLP, CircularCNN, ConvNet, Ensemble, ResidualMLP, SmallVGG, TwoLayer, antisymmetric, siren
+from fpcourse.models import MLP, CircularCNN, ConvNet, Ensemble, ResidualMLP, SmallVGG, TwoLayer, antisymmetric
 
 SCALAR = {
     "relu": lambda z: max(z, 0.0),
@@ -485,28 +485,11 @@ def test_antisymmetric_wants_a_module():
 # All of them
 
 
-def test_siren_is_a_network_of_sines_whose_layers_keep_their_scale():
-    torch.manual_seed(0)
-    net = siren([2, 300, 200, 1], omega=20.0)
-    for layer, bound in zip(net.layers, (1 / 2, math.sqrt(6 / 300) / 20, math.sqrt(6 / 200) / 20), strict=True):
-        weights = layer.weight.detach()
-        assert 0.95 * bound < weights.abs().max() <= bound
-        assert weights.std() == pytest.approx(bound / math.sqrt(3), rel=0.1)
-    x = 2 * torch.rand(400, 2) - 1
-    first, second, last = net.layers
-    inner = second(torch.sin(20 * first(x)))
-    assert torch.allclose(net(x), last(torch.sin(20 * inner)))
-    assert float((20 * inner).std()) == pytest.approx(1, rel=0.35)  # theory: variance 1, and what the bias adds
-    with pytest.raises(ValueError, match="omega must be"):
-        siren([2, 3, 1], omega=0)
-
-
 def everything():
     yield from (MLP([2, 3, 1], activation=name) for name in models.ACTIVATIONS)
     yield from (TwoLayer(2, 3, activation=name) for name in models.ACTIVATIONS)
     yield from (TwoLayer(2, 3, bias=bias) for bias in ("shift", None))
-    yield from (siren([2, 3, 1]), CircularCNN(3, 2), Ensemble([2, 3, 1], 2))
-    yield from (antisymmetric(MLP([2, 3, 1])), ConvNet(), SmallVGG())
+    yield from (CircularCNN(3, 2), Ensemble([2, 3, 1], 2), antisymmetric(MLP([2, 3, 1])), ConvNet(), SmallVGG())
 
 
 def test_models_travel_to_worker_processes_and_keep_double_precision():
@@ -529,3 +512,34 @@ def test_the_same_seed_draws_the_same_network_and_another_seed_another():
 
     for one, same, other in zip(parameters(0), parameters(0), parameters(1), strict=True):
         assert torch.equal(one, same) and not torch.equal(one, other)
+
+
+@pytest.mark.parametrize("order", [0, 1, 2])
+def test_angular_derivative_is_the_chain_rule(order):
+    torch.manual_seed(0)
+    net = TwoLayer(2, 7, activation="sine", b_std=1.0).double()
+    theta = np.linspace(-3, 3, 11)
+    w, b, a = (p.detach().numpy() for p in (net.w, net.b, net.a[0]))
+    circle, tangent = np.array([np.cos(theta), np.sin(theta)]), np.array([-np.sin(theta), np.cos(theta)])
+    z, dz, ddz = w @ circle + b[:, None], w @ tangent, -w @ circle
+    by_hand = a @ [np.sin(z), np.cos(z) * dz, -np.sin(z) * dz**2 + np.cos(z) * ddz][order]
+    ours = models.AngularDerivative(net, order)(torch.tensor(theta)[:, None])
+    np.testing.assert_allclose(ours.detach().numpy()[:, 0], by_hand, rtol=1e-12, atol=1e-12)
+
+
+def test_angular_derivative_passes_gradients_on_to_the_model_it_shares():
+    net = MLP([2, 5, 1]).double()
+    derivative = models.AngularDerivative(net, 1)
+    assert list(derivative.parameters()) == list(net.parameters())
+    theta, h = torch.tensor([[0.3], [1.1]], dtype=torch.float64), 1e-5
+    loss = derivative(theta).square().sum()
+    found = torch.autograd.grad(loss, net.layers[0].weight)[0]
+    plain = models.AngularDerivative(net)
+    slope = (plain(theta + h) - plain(theta - h)) / (2 * h)
+    expected = torch.autograd.grad(slope.square().sum(), net.layers[0].weight)[0]
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-9)
+
+
+def test_angular_derivative_refuses():
+    with pytest.raises(ValueError, match="order must be a whole number >= 0"):
+        models.AngularDerivative(MLP([2, 3, 1]), -1)
