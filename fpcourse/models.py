@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import itertools
 import math
 from collections.abc import Callable, Sequence
@@ -249,6 +250,24 @@ class SmallVGG(nn.Sequential):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
                 nn.init.zeros_(layer.bias)
         nn.init.zeros_(self[-1].weight)
+
+
+def siren(widths: Sequence[int], *, omega: float = 30.0) -> MLP:
+    """An ``MLP`` with activation sin(omega z), initialised so that all layers keep their scale (Sitzmann et al. 2020).
+
+    Weights are uniform in +-1/d in the first layer and in +-sqrt(6/fan_in)/omega above it; biases as in ``MLP``.
+    Made for inputs in [-1, 1].
+    """
+    omega = checks.positive("omega", omega)
+    model = MLP(widths, activation=functools.partial(_sine, omega))
+    for i, layer in enumerate(model.layers):
+        bound = math.sqrt(6 / layer.in_features) / omega if i else 1 / layer.in_features
+        nn.init.uniform_(layer.weight, -bound, bound)
+    return model
+
+
+def _sine(omega: float, z: Tensor) -> Tensor:
+    return torch.sin(omega * z)
 
 
 class AngularDerivative(nn.Module):

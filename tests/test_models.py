@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from fpcourse import models
-from fpcourse.models import MLP, CircularCNN, ConvNet, Ensemble, ResidualMLP, SmallVGG, TwoLayer, antisymmetric
+from fpcourse.models import MLP, CircularCNN, ConvNet, Ensemble, ResidualMLP, SmallVGG, TwoLayer, antisymmetric, siren
 
 SCALAR = {
     "relu": lambda z: max(z, 0.0),
@@ -485,11 +485,28 @@ def test_antisymmetric_wants_a_module():
 # All of them
 
 
+def test_siren_is_a_network_of_sines_whose_layers_keep_their_scale():
+    torch.manual_seed(0)
+    net = siren([2, 300, 200, 1], omega=20.0)
+    for layer, bound in zip(net.layers, (1 / 2, math.sqrt(6 / 300) / 20, math.sqrt(6 / 200) / 20), strict=True):
+        weights = layer.weight.detach()
+        assert 0.95 * bound < weights.abs().max() <= bound
+        assert weights.std() == pytest.approx(bound / math.sqrt(3), rel=0.1)
+    x = 2 * torch.rand(400, 2) - 1
+    first, second, last = net.layers
+    inner = second(torch.sin(20 * first(x)))
+    assert torch.allclose(net(x), last(torch.sin(20 * inner)))
+    assert float((20 * inner).std()) == pytest.approx(1, rel=0.35)  # theory: variance 1, and what the bias adds
+    with pytest.raises(ValueError, match="omega must be"):
+        siren([2, 3, 1], omega=0)
+
+
 def everything():
     yield from (MLP([2, 3, 1], activation=name) for name in models.ACTIVATIONS)
     yield from (TwoLayer(2, 3, activation=name) for name in models.ACTIVATIONS)
     yield from (TwoLayer(2, 3, bias=bias) for bias in ("shift", None))
-    yield from (CircularCNN(3, 2), Ensemble([2, 3, 1], 2), antisymmetric(MLP([2, 3, 1])), ConvNet(), SmallVGG())
+    yield from (siren([2, 3, 1]), CircularCNN(3, 2), Ensemble([2, 3, 1], 2))
+    yield from (antisymmetric(MLP([2, 3, 1])), ConvNet(), SmallVGG())
 
 
 def test_models_travel_to_worker_processes_and_keep_double_precision():
