@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from fpcourse import training
-from fpcourse.landscape import conserved_quantities
+from fpcourse.landscape import condensed_directions, conserved_quantities, initial_directions, neurons
 from fpcourse.models import MLP, CircularCNN, TwoLayer, antisymmetric
 
 
@@ -117,3 +117,153 @@ def test_it_refuses():
         conserved_quantities(model, np.ones((1, 1, 42)))
     with pytest.raises(ValueError, match="parameters must be finite"):
         conserved_quantities(model, np.full(42, np.nan))
+
+
+def near(u, v):
+    """Every row of u is a row of v."""
+    return (np.abs(u[:, None] - np.asarray(v)[None]).max(axis=2).min(axis=1) < 1e-6).all()
+
+
+@pytest.mark.parametrize("bias", ["additive", None])
+def test_neurons_of_a_two_layer_network_make_its_function(bias):
+    model = randomize(TwoLayer(3, 6, 2, bias=bias))
+    weights, amplitudes = neurons(model)
+    x = normals(9, 3)
+    inputs = torch.cat([x, torch.ones(9, 1)], dim=1)[:, : weights.shape[1]]
+    by_hand = torch.relu(inputs @ torch.as_tensor(weights).T) @ model.a.T
+    np.testing.assert_allclose(by_hand.detach(), model(x).detach())
+    for j in range(6):
+        np.testing.assert_allclose(amplitudes[j], model.a[:, j].norm().item() * np.linalg.norm(weights[j]))
+
+
+def test_neurons_of_an_mlp_and_of_recorded_rows():
+    model = randomize(MLP([3, 5, 1]))
+    run = training.train(
+        model, normals(8, 3), normals(8, 1), steps=3, learning_rate=0.1, record_parameters=True, progress=False
+    )
+    weights, amplitudes = neurons(model, run.parameters)
+    assert weights.shape == (len(run), 5, 4) and amplitudes.shape == (len(run), 5)
+    first, last = model.layers
+    now = np.column_stack([first.weight.detach(), first.bias.detach()])
+    np.testing.assert_allclose(weights[-1], now)
+    np.testing.assert_allclose(amplitudes[-1], np.abs(last.weight.detach().numpy()[0]) * np.linalg.norm(now, axis=1))
+    np.testing.assert_allclose(neurons(model)[0], now)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [MLP([3, 4, 4, 1]), MLP([3, 1]), TwoLayer(2, 3, bias="shift"), CircularCNN(2, 3), antisymmetric(MLP([1, 1]))],
+)
+def test_neurons_refuses(model):
+    with pytest.raises(ValueError, match="hidden layer"):
+        neurons(model)
+
+
+def test_clusters_are_found_whatever_the_lengths():
+    generator = np.random.default_rng(0)
+    axes = np.array([[1.0, 0, 0, 0], [-1, 0, 0, 0], [0, 0, 1, 0]])
+    truth = np.repeat([0, 1, 2], [12, 7, 3])
+    weights = (axes[truth] + 0.03 * generator.normal(size=(22, 4))) * generator.uniform(1e-6, 10, (22, 1))
+    lonely = np.array([[0, 1.0, 0, 0], [0, 0, 0, 2.0], [0, 0, 0.1, 2.0]])
+    order = generator.permutation(25)
+    found = condensed_directions(np.vstack([weights, lonely])[order])
+    np.testing.assert_array_equal(found.sizes, [12, 7, 3])
+    np.testing.assert_array_equal(found.labels, np.append(truth, [-1, -1, -1])[order])
+    np.testing.assert_allclose(np.linalg.norm(found.directions, axis=1), 1)
+    assert (np.sum(found.directions * axes, axis=1) > 0.999).all()
+    assert found.share == 22 / 25
+    np.testing.assert_array_equal(condensed_directions(np.vstack([weights, lonely]), smallest=2).sizes, [12, 7, 3, 2])
+    assert len(condensed_directions(np.vstack([weights, lonely]), smallest=1).sizes) == 5
+
+
+def test_the_cosine_is_the_border():
+    angles = np.deg2rad([0, 9, 18, 90])
+    fan = np.column_stack([np.cos(angles), np.sin(angles)])
+    assert condensed_directions(fan, cosine=np.cos(np.deg2rad(9.1))).sizes.tolist() == [3]  # the middle one sees both
+    assert condensed_directions(fan, cosine=np.cos(np.deg2rad(8.9)), smallest=1).sizes.tolist() == [1, 1, 1, 1]
+
+
+def test_random_directions_hold_no_cluster_of_three():
+    """What the threshold is for: pairs within 18 degrees occur by chance in 6 dimensions, triples do not."""
+    draws = [np.random.default_rng(seed).normal(size=(50, 6)) for seed in range(200)]
+    pairs = [len(condensed_directions(draw, smallest=2).sizes) for draw in draws]
+    triples = [len(condensed_directions(draw).sizes) for draw in draws]
+    assert 0.4 < np.mean(pairs) < 0.9 and np.mean(triples) < 0.03
+    assert condensed_directions(draws[0]).directions.shape == (0, 6) or triples[0]
+
+
+@pytest.mark.parametrize(
+    ("weights", "options", "message"),
+    [
+        (np.zeros((3, 2)), {}, "direction"),
+        (np.ones(3), {}, "dimension"),
+        (np.full((3, 2), np.nan), {}, "finite"),
+        (np.ones((3, 2)), {"cosine": 1.0}, "cosine"),
+        (np.ones((3, 2)), {"cosine": 0.0}, "cosine"),
+        (np.ones((3, 2)), {"smallest": 0}, "smallest"),
+    ],
+)
+def test_clustering_refuses(weights, options, message):
+    with pytest.raises(ValueError, match=message):
+        condensed_directions(weights, **options)
+
+
+def scene(seed, n=30, d=5):
+    generator = np.random.default_rng(seed)
+    return generator.normal(size=(n, d)), generator.normal(size=n), generator.normal(size=(40, d))
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("seed", range(5))
+def test_multiplicity_one_ends_at_the_mean_and_two_at_the_eigenvectors(sign, seed):
+    x, y, start = scene(seed)
+    mean = sign * y @ x
+    assert near(initial_directions(x, y, start, multiplicity=1, sign=sign), [mean / np.linalg.norm(mean)])
+    values, vectors = np.linalg.eigh((x * y[:, None]).T @ x)
+    top = vectors[:, np.argmax(sign * values)]
+    ends = initial_directions(x, y, start, multiplicity=2, sign=sign)
+    assert near(ends, [top, -top])
+    np.testing.assert_array_equal(np.sign(ends @ top), np.sign(start @ top))  # each to the end on its own side
+
+
+@pytest.mark.parametrize("dim", [2, 3, 5])
+def test_the_summits_over_orthonormal_points(dim):
+    """V = sum u_i^3 has dim + 1 summits: each basis vector, and the middle of the orthant where all u_i < 0."""
+    points, _ = np.linalg.qr(np.random.default_rng(dim).normal(size=(dim, dim)))
+    summits = np.vstack([points, -points.sum(axis=0) / np.sqrt(dim)])
+    start = np.vstack([np.random.default_rng(1).normal(size=(200, dim)), points.sum(axis=0) + 0.1 * points[0]])
+    start = np.vstack([start, -start])
+    for sign in (1, -1):
+        ends = initial_directions(points, np.ones(dim), 5 * start, multiplicity=3, sign=sign)
+        assert near(ends, sign * summits) and near(sign * summits, ends)
+
+
+@pytest.mark.parametrize("p", [3, 4, 5])
+def test_higher_multiplicities_end_on_summits(p):
+    x, y, start = scene(p)
+    for sign in (1, -1):
+        ends = initial_directions(x, y, start, multiplicity=p, sign=sign)
+        height = sign * (ends @ x.T) ** p @ y
+        begin = start / np.linalg.norm(start, axis=1, keepdims=True)
+        assert (height >= sign * (begin @ x.T) ** p @ y).all()
+        for shift in 1e-3 * np.random.default_rng(0).normal(size=(20, 5)):  # nothing near is higher
+            aside = (ends + shift) / np.linalg.norm(ends + shift, axis=1, keepdims=True)
+            assert (sign * (aside @ x.T) ** p @ y < height).all()
+
+
+@pytest.mark.parametrize(
+    ("changed", "error", "message"),
+    [
+        ({"y": np.zeros(30)}, ValueError, "all zero"),
+        ({"y": np.ones(29)}, ValueError, "same number"),
+        ({"start": np.ones((4, 6))}, ValueError, "same number"),
+        ({"start": np.zeros((4, 5))}, ValueError, "direction"),
+        ({"multiplicity": 0}, ValueError, "multiplicity"),
+        ({"sign": 0}, ValueError, "sign"),
+        ({"steps": 1}, RuntimeError, "still move after 1 steps"),
+    ],
+)
+def test_initial_directions_refuses(changed, error, message):
+    x, y, start = scene(0)
+    with pytest.raises(error, match=message):
+        initial_directions(**({"x": x, "y": y, "start": start, "multiplicity": 3} | changed))
