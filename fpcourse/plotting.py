@@ -156,7 +156,8 @@ def diagnosis(found: Diagnosis, *, time_label: str = "step") -> Figure:
         for k, error, shade in zip(seen.k[seen.trusted], seen.errors.T[seen.trusted], shades, strict=False):
             right.plot(found.times, error, color=shade, label=f"k = {k}")
         right.set_title(f"network along $p_{i}$: error $\\Delta_F(k)$")
-        left.legend(fontsize=8)
+        if i == 1:
+            left.legend(fontsize=8, loc="upper right")
         if seen.trusted.any():
             right.legend(fontsize=8)
         else:

@@ -1,9 +1,12 @@
 """Snapshots of models that somebody else trains: every kind of model and data, and no trace left in the training."""
 
 import copy
+import json
 import math
+import re
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -24,6 +27,7 @@ from torch.utils.data import (
 )
 
 from fpcourse import recording
+from fpcourse.diagnosis import diagnose
 from fpcourse.recording import Recorder, TrainingDiverged, batches, evaluate, evaluating, log_spaced
 
 RNG = np.random.default_rng(0)
@@ -589,6 +593,31 @@ def test_a_real_trainer_takes_the_callback(package, tmp_path):
     alone, watched = fitted([]), fitted([recorder.callback(lightning.Callback)])
     assert recorder.trajectory().times.tolist() == list(range(13))
     assert all(torch.equal(value, watched[name]) for name, value in alone.items())
+
+
+def test_the_snippet_of_the_lesson_runs(monkeypatch):
+    """The page shows Lightning's loop and does not run it; here it runs on a Trainer that only calls the hooks."""
+    lesson = Path(__file__).parents[1] / "chapters/2_frequency_principle/your_own_network.ipynb"
+    text = "\n".join("".join(cell["source"]) for cell in json.loads(lesson.read_text("utf-8"))["cells"])
+    snippet = re.search(r"```python\n(import lightning as L\n.*?)```", text, re.DOTALL)[1]
+
+    class Trainer:
+        def __init__(self, max_steps, callbacks):
+            self.max_steps, self.callbacks, self.global_step = max_steps, callbacks, 0
+
+        def fit(self, module, train_loader):
+            for callback in self.callbacks:
+                callback.on_train_start(self, module)
+            for _ in range(self.max_steps):
+                self.global_step += 1
+                for callback in self.callbacks:
+                    callback.on_train_batch_end(self, module, None, next(iter(train_loader)), 0)
+
+    monkeypatch.setitem(sys.modules, "lightning", SimpleNamespace(Trainer=Trainer, Callback=Hooks))
+    drawn = []
+    names = {"Recorder": Recorder, "diagnose": diagnose, "plotting": SimpleNamespace(diagnosis=drawn.append)}
+    exec(snippet, {**names, "x": X, "y": CLASSES, "module": Delicate(), "train_loader": [None]})
+    assert drawn[0].times.tolist() == log_spaced(2000)
 
 
 def test_lightning_is_not_imported():
