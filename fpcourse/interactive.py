@@ -217,6 +217,68 @@ def dial(
     return Scrubber(figure, label, description)
 
 
+def neurons(
+    times,
+    orientation,
+    size,
+    *,
+    description: str,
+    marks=(),
+    orientation_label: str = "orientation (degrees)",
+    size_label: str = "amplitude",
+    function: Trajectory | None = None,
+    y=None,
+    time_label: str = "step",
+) -> Scrubber:
+    """Scrub through training: every neuron as a point (orientation, size), and beside them the function they make.
+
+    times        (T,)
+    orientation  (T, m), such as the angle of (w, b), and size (T, m), such as |a||w|
+    marks        orientations to mark by a line, such as predicted ones
+    function     trajectory at the same times with inputs (n, 1), drawn over its target y (n,); None: no second panel
+
+    Raises ValueError where shapes or times disagree.
+    """
+    from plotly import graph_objects as go
+    from plotly.subplots import make_subplots
+
+    times, orientation = checks.array("times", times, ndim=1), checks.array("orientation", orientation, ndim=2)
+    size = checks.array("size", size, ndim=2)
+    checks.same_length("times", times, "orientation", orientation)
+    if size.shape != orientation.shape:
+        raise ValueError(f"size must have the shape of orientation {orientation.shape}; got {size.shape}")
+    figure = make_subplots(cols=1 if function is None else 2, horizontal_spacing=0.12)
+    dots = {"color": COLORS["network"], "size": 7, "opacity": 0.6}
+    figure.add_scatter(x=_short(orientation[0]), y=_short(size[0]), mode="markers", marker=dots, name="neuron")
+    frames = [[go.Scatter(x=_short(o), y=_short(s))] for o, s in zip(orientation, size, strict=True)]
+    for mark in marks:
+        figure.add_vline(float(mark), line={"color": COLORS["theory"], "dash": "dash", "width": 1.5}, col=1)
+    figure.update_xaxes(
+        title_text=orientation_label, range=_range(orientation, *([marks] if len(marks) else [])), col=1
+    )
+    figure.update_yaxes(title_text=size_label, range=_range(size), col=1)
+    if function is not None:
+        target = checks.array("y", y, ndim=1)
+        if function.inputs is None or function.inputs.shape != (len(target), 1):
+            raise ValueError(f"function needs inputs of shape {(len(target), 1)}, one for each value of y")
+        if not np.array_equal(function.times, times):
+            raise ValueError("function must be given at the same times as the neurons")
+        line, style = _short(function.inputs[:, 0]), {"color": COLORS["target"], "width": 1.5, "dash": "dot"}
+        figure.add_scatter(x=line, y=_short(target), name="target", line=style, row=1, col=2)
+        style = {"color": COLORS["network"]}
+        figure.add_scatter(x=line, y=_short(function.outputs[0, :, 0]), name="network", line=style, row=1, col=2)
+        for frame, outputs in zip(frames, function.outputs[:, :, 0], strict=True):
+            frame.append(go.Scatter(y=_short(outputs)))
+        figure.update_xaxes(title_text="x", col=2)
+        figure.update_yaxes(range=_range(target, function.outputs[:, :, 0]), col=2)
+    traces = [0] if function is None else [0, 2]
+    figure.frames = [
+        go.Frame(name=_label(time), data=data, traces=traces) for time, data in zip(times, frames, strict=True)
+    ]
+    _lay_out(figure)
+    return Scrubber(figure, time_label, description)
+
+
 def _positive(rows) -> np.ndarray:
     values = np.concatenate([row.ravel() for row in rows])
     if (values <= 0).any():

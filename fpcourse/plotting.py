@@ -214,6 +214,53 @@ def error_map(axis: Axes, times, frequencies, errors, *, title: str = "", time_l
     return mesh
 
 
+def neurons_on_circle(axis: Axes, weights, amplitudes, *, marks=(), title: str = "") -> None:
+    """Neurons (w, b) of a network in one dimension as spokes of a circle: direction, and amplitude as length.
+
+    weights (m, 2); amplitudes (m,) >= 0, drawn relative to the largest; marks (K, 2): directions for dashed rays.
+    A point on the circle shows the direction of every neuron, however small. Raises ValueError for other shapes, for
+    weights of length zero and for amplitudes that are negative or all 0.
+    """
+    from matplotlib.collections import LineCollection
+
+    amplitudes = checks.array("amplitudes", amplitudes, ndim=1)
+    unit = _directions(weights)
+    checks.same_length("weights", unit, "amplitudes", amplitudes)
+    if unit.shape[1] != 2 or (amplitudes < 0).any() or not amplitudes.any():
+        raise ValueError(f"weights must have shape (m, 2), amplitudes be >= 0, not all 0; got {unit.shape}")
+    for mark in np.reshape(marks, (-1, 2)):
+        axis.plot(*np.outer(mark / np.linalg.norm(mark), [0, 1.25]), "--", color=COLORS["theory"], lw=1.5)
+    ends = unit * (amplitudes / amplitudes.max())[:, None]
+    axis.add_collection(LineCollection(np.stack([0 * ends, ends], axis=1), colors=COLORS["network"], lw=1.5))
+    axis.plot(*ends.T, "o", ms=3, color=COLORS["network"])
+    axis.plot(*unit.T, ".", ms=4, color=COLORS["noise"], zorder=1)
+    axis.set(xlim=(-1.3, 1.3), ylim=(-1.3, 1.3), aspect="equal", title=title, xticks=[], yticks=[])
+    axis.spines[:].set_visible(False)
+
+
+def cosine_matrix(axis: Axes, weights, labels, *, title: str = ""):
+    """Cosines between the directions of ``weights`` (m, D), neurons sorted by ``labels`` (m,): clusters become blocks.
+
+    ``labels`` are those of :func:`fpcourse.landscape.condensed_directions`; -1, in no cluster, comes last.
+    Raises ValueError where their number differs from that of the neurons, and for weights of length zero.
+    """
+    unit, labels = _directions(weights), checks.array("labels", labels, ndim=1)
+    checks.same_length("weights", unit, "labels", labels)
+    unit = unit[np.argsort(np.where(labels < 0, np.inf, labels), kind="stable")]
+    image = axis.imshow(unit @ unit.T, cmap="RdBu_r", vmin=-1, vmax=1, interpolation="nearest")
+    axis.set(title=title, xticks=[], yticks=[], xlabel="neuron")
+    axis.grid(False)
+    return image
+
+
+def _directions(weights) -> np.ndarray:
+    weights = checks.array("weights", weights, ndim=2)
+    lengths = np.linalg.norm(weights, axis=1, keepdims=True)
+    if not lengths.all():
+        raise ValueError("weights must not be zero: a zero vector has no direction")
+    return weights / lengths
+
+
 def _edges(centres: np.ndarray, *, log: bool = False) -> np.ndarray:
     """Cell borders half-way between centres, so that a mesh draws each value around its own coordinate."""
     c = np.log(centres) if log else centres

@@ -161,3 +161,41 @@ def test_images_move_with_their_curve():
 def test_images_refuse(photos, curve, message):
     with pytest.raises(ValueError, match=message):
         interactive.scrub_images(photos, [0, 1], [1, 2], curve, description="")
+
+
+def cloud(T=3, m=4):
+    return np.linspace(-90, 90, T * m).reshape(T, m), np.linspace(0, 1, T * m).reshape(T, m)
+
+
+def test_neurons_move_beside_their_function():
+    run, target = trajectory()
+    orientation, size = cloud()
+    figure = interactive.neurons(TIMES, orientation, size, marks=[-120, 30], function=run, y=target, description="")
+    data = page_data(figure)
+    for i, frame in enumerate(data["frames"]):
+        points, line = frame["data"]
+        np.testing.assert_allclose(points["x"], orientation[i], rtol=1e-3)
+        np.testing.assert_allclose(points["y"], size[i], rtol=1e-3)
+        np.testing.assert_allclose(y_values(line), run.outputs[i, :, 0], rtol=1e-3)
+        assert [data["data"][j]["name"] for j in frame["traces"]] == ["neuron", "network"]
+    assert [shape["x0"] for shape in data["layout"]["shapes"]] == [-120, 30]
+    assert data["layout"]["xaxis"]["range"][0] < -120  # a mark outside the cloud is seen too
+    alone = page_data(interactive.neurons(TIMES, orientation, size, description=""))
+    assert [frame["traces"] for frame in alone["frames"]] == [[0]] * 3 and len(alone["data"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"times": [0, 1]}, "same number"),
+        ({"size": np.ones((3, 5))}, "shape of orientation"),
+        ({"y": np.ones(N - 1)}, "inputs of shape"),
+        ({"times": [0, 1, 2]}, "same times"),
+    ],
+)
+def test_neurons_refuse(changed, message):
+    run, target = trajectory()
+    orientation, size = cloud()
+    arguments = {"times": TIMES, "orientation": orientation, "size": size, "function": run, "y": target} | changed
+    with pytest.raises(ValueError, match=message):
+        interactive.neurons(**arguments, description="")

@@ -127,3 +127,35 @@ def test_colours_keep_apart_in_grey_and_on_both_pages():
     assert len(set(plotting.COLORS.values())) == len(plotting.COLORS)
     for name in ("target", "network", "theory"):  # WCAG asks 3:1 of graphical objects; figures stand on white
         assert 1.05 / (luminance(plotting.COLORS[name]) + 0.05) > 3, name
+
+
+def test_spokes_point_along_the_weights_with_relative_amplitudes():
+    _, axis = plt.subplots()
+    weights, amplitudes = np.array([[3.0, 4.0], [0.0, -0.1]]), np.array([0.5, 2.0])
+    plotting.neurons_on_circle(axis, weights, amplitudes, marks=[[5.0, 0.0]])
+    (spokes,) = axis.collections
+    np.testing.assert_allclose([line[-1] for line in spokes.get_segments()], [[0.15, 0.2], [0, -1]])
+    mark, _, rim = axis.lines
+    np.testing.assert_allclose(mark.get_xydata(), [[0, 0], [1.25, 0]])
+    np.testing.assert_allclose(rim.get_xydata(), [[0.6, 0.8], [0, -1]])
+    for bad in (np.ones((2, 3)), np.ones((3, 2)), np.zeros((2, 2))):
+        with pytest.raises(ValueError):
+            plotting.neurons_on_circle(axis, bad, amplitudes)
+    for bad in ([-1.0, 1.0], [0.0, 0.0]):
+        with pytest.raises(ValueError, match="not all 0"):
+            plotting.neurons_on_circle(axis, weights, bad)
+
+
+def test_cosine_matrix_brings_clusters_together():
+    _, axis = plt.subplots()
+    weights = np.array([[1.0, 1], [2, 0], [0, 3], [5, 0], [0, 1]])
+    image = plotting.cosine_matrix(axis, weights, [-1, 1, 0, 1, 0])
+    root = np.sqrt(0.5)
+    np.testing.assert_allclose(
+        image.get_array(),
+        [[1, 1, 0, 0, root], [1, 1, 0, 0, root], [0, 0, 1, 1, root], [0, 0, 1, 1, root], [root, root, root, root, 1]],
+        atol=1e-12,
+    )
+    assert image.get_clim() == (-1, 1)
+    with pytest.raises(ValueError, match="same number"):
+        plotting.cosine_matrix(axis, weights, [0, 1])
