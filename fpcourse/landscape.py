@@ -8,7 +8,7 @@ import numpy as np
 from torch import nn
 
 from fpcourse import checks
-from fpcourse.models import MLP, CircularCNN, TwoLayer
+from fpcourse.models import MLP, CircularCNN, Ensemble, TwoLayer
 
 
 def conserved_quantities(model: TwoLayer | CircularCNN, parameters=None) -> np.ndarray:
@@ -129,6 +129,56 @@ def initial_directions(x, y, start, *, multiplicity: int, sign: int = 1, steps: 
     raise RuntimeError(f"some directions still move after {steps} steps")
 
 
+def member_layers(model: Ensemble) -> list[list[tuple[np.ndarray, np.ndarray]]]:
+    """The layers of each member of an ensemble, as :func:`match_neurons` takes them: (weight (out, in), bias (out,)).
+
+    Float64 copies: training the model further does not change them. Raises ValueError for any other model.
+    """
+    if not isinstance(model, Ensemble):
+        raise ValueError(f"model must be an Ensemble; got {type(model).__name__}")
+    weights, biases = (
+        [checks.array("parameters", block.detach()) for block in blocks] for blocks in (model.weights, model.biases)
+    )
+    return [
+        [(weight[m].T.copy(), bias[m, 0].copy()) for weight, bias in zip(weights, biases, strict=True)]
+        for m in range(model.members)
+    ]
+
+
+def match_neurons(layers, reference, *, odd: bool) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Renumber the hidden neurons of a fully connected network so that its parameters come close to ``reference``.
+
+    layers, reference   two networks of the same widths: (weight (out, in), bias (out,)) of each layer, the last linear
+    odd                 for an odd activation such as tanh: a neuron may also change all its signs, in and out
+
+    Returns the layers of the renumbered network, float64, which computes the same function. One hidden layer after the
+    other is matched to the reference by linear assignment, given the others, as long as that brings the two closer
+    (Ainsworth, Hayase, Srinivasa, ICLR 2023). With one hidden layer the result is the nearest one there is, with more
+    it need not be. Raises ValueError for layers that do not fit together and for two networks of different widths.
+    """
+    from scipy.optimize import linear_sum_assignment  # slow to import, and only this needs it
+
+    layers, reference = _layers("layers", layers), _layers("reference", reference)
+    widths, others = ([weight.shape for weight, _ in network] for network in (layers, reference))
+    if widths != others:
+        raise ValueError(f"layers and reference must have the same widths; got {widths} and {others}")
+    closer = True
+    while closer:
+        closer = False
+        for i in range(len(layers) - 1):
+            (weight, bias), (out, out_bias) = layers[i], layers[i + 1]
+            own, wanted = (np.column_stack([net[i][0], net[i][1], net[i + 1][0].T]) for net in (layers, reference))
+            likeness = wanted @ own.T
+            rows, order = linear_sum_assignment(np.abs(likeness) if odd else likeness, maximize=True)
+            signs = np.where(odd & (likeness[rows, order] < 0), -1.0, 1.0)
+            gain = (likeness[rows, order] * signs).sum() - np.trace(likeness)
+            if gain > 1e-12 * np.abs(likeness).sum():
+                closer = True
+                layers[i] = (weight[order] * signs[:, None], bias[order] * signs)
+                layers[i + 1] = (out[:, order] * signs, out_bias)
+    return layers
+
+
 def _unit(name: str, vectors: np.ndarray) -> np.ndarray:
     norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
     if (norms == 0).any():
@@ -146,3 +196,17 @@ def _blocks(model: nn.Module, parameters) -> dict[str, np.ndarray]:
         raise ValueError(f"parameters must hold the {ends[-1]} numbers of the model in each row; got {flat.shape}")
     blocks = zip(named.items(), np.split(flat, ends[:-1], axis=-1), strict=True)
     return {name: block.reshape(*flat.shape[:-1], *parameter.shape) for (name, parameter), block in blocks}
+
+
+def _layers(name: str, layers) -> list[tuple[np.ndarray, np.ndarray]]:
+    pairs = [
+        (checks.array(f"weight of {name}", weight, ndim=2), checks.array(f"bias of {name}", bias, ndim=1))
+        for weight, bias in layers
+    ]
+    if not pairs:
+        raise ValueError(f"{name} must hold at least one pair of weight and bias")
+    widths = [pairs[0][0].shape[1], *(len(weight) for weight, _ in pairs)]
+    if any(w.shape[1] != width or len(w) != len(b) for (w, b), width in zip(pairs, widths[:-1], strict=True)):
+        shapes = [(weight.shape, bias.shape) for weight, bias in pairs]
+        raise ValueError(f"{name} must be pairs of weight (out, in) and bias (out,) that fit together; got {shapes}")
+    return pairs

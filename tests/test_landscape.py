@@ -1,5 +1,7 @@
 """Conserved quantities: the formula neuron by neuron, the balance of gradients by autograd, and real flow."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -8,8 +10,15 @@ from hypothesis import strategies as st
 from torch import nn
 
 from fpcourse import training
-from fpcourse.landscape import condensed_directions, conserved_quantities, initial_directions, neurons
-from fpcourse.models import MLP, CircularCNN, TwoLayer, antisymmetric
+from fpcourse.landscape import (
+    condensed_directions,
+    conserved_quantities,
+    initial_directions,
+    match_neurons,
+    member_layers,
+    neurons,
+)
+from fpcourse.models import MLP, CircularCNN, Ensemble, TwoLayer, antisymmetric
 
 
 def normals(*shape, seed=0):
@@ -267,3 +276,90 @@ def test_initial_directions_refuses(changed, error, message):
     x, y, start = scene(0)
     with pytest.raises(error, match=message):
         initial_directions(**({"x": x, "y": y, "start": start, "multiplicity": 3} | changed))
+
+
+def random_layers(widths, seed):
+    rng = np.random.default_rng(seed)
+    return [(rng.normal(size=(n, m)), rng.normal(size=n)) for m, n in itertools.pairwise(widths)]
+
+
+def function_of(layers, x, activation=np.tanh):
+    for weight, bias in layers[:-1]:
+        x = activation(x @ weight.T + bias)
+    return x @ layers[-1][0].T + layers[-1][1]
+
+
+def distance(one, other):
+    return np.sqrt(sum(((w - v) ** 2).sum() + ((b - c) ** 2).sum() for (w, b), (v, c) in zip(one, other, strict=True)))
+
+
+@given(st.lists(st.integers(1, 6), min_size=2, max_size=5), st.integers(0, 2**16), st.booleans())
+def test_matched_network_is_the_same_function_and_no_farther(widths, seed, odd):
+    net, reference = random_layers(widths, seed), random_layers(widths, seed + 1)
+    matched = match_neurons(net, reference, odd=odd)
+    x = np.random.default_rng(seed).normal(size=(7, widths[0]))
+    activation = np.tanh if odd else lambda z: np.maximum(z, 0)
+    np.testing.assert_allclose(function_of(matched, x, activation), function_of(net, x, activation), atol=1e-10)
+    assert distance(matched, reference) <= distance(net, reference) + 1e-12
+
+
+@pytest.mark.parametrize("odd", [False, True])
+@pytest.mark.parametrize("widths", [[2, 5, 3], [20, 8, 7, 1], [30, 12, 4, 3, 1]])
+def test_shuffled_copy_is_put_in_order(widths, odd):
+    reference, rng = random_layers(widths, 0), np.random.default_rng(1)
+    shuffled = [(w.copy(), b.copy()) for w, b in reference]
+    for i in range(len(shuffled) - 1):
+        order = rng.permutation(len(shuffled[i][1]))
+        signs = rng.choice([-1.0, 1.0], len(order)) if odd else np.ones(len(order))
+        (w, b), (out, out_bias) = shuffled[i : i + 2]
+        shuffled[i : i + 2] = (w[order] * signs[:, None], b[order] * signs), (out[:, order] * signs, out_bias)
+    assert distance(shuffled, reference) > 1
+    assert distance(match_neurons(shuffled, reference, odd=odd), reference) < 1e-12
+
+
+@pytest.mark.parametrize("odd", [False, True])
+def test_one_hidden_layer_is_matched_as_well_as_possible(odd):
+    net, reference = random_layers([2, 4, 2], 2), random_layers([2, 4, 2], 3)
+    (w, b), (out, out_bias) = net
+    best = min(
+        distance([(w[list(p)] * s[:, None], b[list(p)] * s), (out[:, list(p)] * s, out_bias)], reference)
+        for p in itertools.permutations(range(4))
+        for s in map(np.array, itertools.product((1.0, -1.0) if odd else (1.0,), repeat=4))
+    )
+    assert distance(match_neurons(net, reference, odd=odd), reference) == pytest.approx(best, abs=1e-12)
+
+
+def test_matching_leaves_its_arguments_and_takes_tensors():
+    net, reference = random_layers([1, 5, 4, 1], 4), random_layers([1, 5, 4, 1], 5)
+    before = [(w.copy(), b.copy()) for w, b in net]
+    matched = match_neurons([(torch.as_tensor(w), torch.as_tensor(b)) for w, b in net], reference, odd=True)
+    assert distance(net, before) == 0 and distance(matched, net) > 0
+    assert distance(matched, match_neurons(net, reference, odd=True)) == 0
+
+
+def test_match_neurons_refuses():
+    net = random_layers([1, 5, 4, 1], 6)
+    with pytest.raises(ValueError, match="the same widths"):
+        match_neurons(net, random_layers([1, 4, 5, 1], 6), odd=True)
+    with pytest.raises(ValueError, match="at least one pair"):
+        match_neurons([], net, odd=True)
+    for wrong in ([net[0], net[2]], [(net[0][0], net[1][1])], [(net[0][0].T, net[0][1])]):
+        with pytest.raises(ValueError, match="fit together"):
+            match_neurons(wrong, net, odd=True)
+    with pytest.raises(ValueError, match="must be finite"):
+        match_neurons([(np.full((5, 1), np.nan), net[0][1]), *net[1:]], net, odd=True)
+
+
+def test_layers_of_the_members_are_their_networks_before_further_training():
+    model = Ensemble([2, 5, 4, 3], members=3)
+    x = normals(6, 2)
+    outputs = model(x.float()).detach().double().reshape(6, 3, 3)
+    layers = member_layers(model)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+    for m in range(3):
+        np.testing.assert_allclose(function_of(layers[m], x.numpy()), outputs[:, m], atol=1e-6)
+        assert all(array.dtype == np.float64 for pair in layers[m] for array in pair)
+    with pytest.raises(ValueError, match="must be an Ensemble"):
+        member_layers(MLP([2, 5, 3]))
