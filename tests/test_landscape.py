@@ -192,6 +192,17 @@ def test_the_cosine_is_the_border():
     assert condensed_directions(fan, cosine=np.cos(np.deg2rad(8.9)), smallest=1).sizes.tolist() == [1, 1, 1, 1]
 
 
+def test_a_neuron_belongs_to_one_cluster_and_the_largest_are_founded_first():
+    def fan(*degrees):
+        return np.column_stack([np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))])
+
+    narrow = {"cosine": np.cos(np.deg2rad(15)), "smallest": 1}
+    assert condensed_directions(fan(0, 10, 20, 30, 40), **narrow).sizes.tolist() == [3, 2]
+    # 18 has six neighbours, which are taken, and is alone all the same: the four at 90 come first
+    crowd = (*range(-14, 15, 2), 18, 90, 91, 92, 93)
+    assert condensed_directions(fan(*crowd), **narrow).sizes.tolist() == [15, 4, 1]
+
+
 def test_random_directions_hold_no_cluster_of_three():
     """What the threshold is for: pairs within 18 degrees occur by chance in 6 dimensions, triples do not."""
     draws = [np.random.default_rng(seed).normal(size=(50, 6)) for seed in range(200)]
