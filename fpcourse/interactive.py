@@ -26,7 +26,8 @@ class Scrubber:
 
     def _add_controls(self) -> None:
         names = [frame.name for frame in self.figure.frames]
-        redraw = any(trace.type == "heatmap" for trace in self.figure.data)  # plotly animates lines and points only
+        # plotly animates flat lines and points only
+        redraw = any(trace.type in ("heatmap", "scatter3d") for trace in self.figure.data)
         jump = {"mode": "immediate", "frame": {"duration": 0, "redraw": redraw}, "transition": {"duration": 0}}
         play = {"fromcurrent": True, "frame": {"duration": 120, "redraw": redraw}, "transition": {"duration": 0}}
         steps = [{"label": name, "method": "animate", "args": [[name], jump]} for name in names]
@@ -276,6 +277,60 @@ def neurons(
         go.Frame(name=_label(time), data=data, traces=traces) for time, data in zip(times, frames, strict=True)
     ]
     _lay_out(figure)
+    return Scrubber(figure, time_label, description)
+
+
+def landscape(
+    first,
+    second,
+    losses,
+    paths,
+    times,
+    *,
+    description: str,
+    labels: tuple[str, str, str] = ("s", "t", "loss"),
+    time_label: str = "time",
+) -> Scrubber:
+    """A landscape to turn, with paths to follow: drag the picture with a mouse, and let the slider move the walkers.
+
+    first, second   (S,) and (T,) coordinates of the plane; losses (T, S) above it
+    paths           (W, N, 3): for each of W walkers its two coordinates in the plane and its own loss, at N moments
+    times           (N,)
+
+    A walker may leave the plane: it is drawn at its true loss, above or below the surface. Raises ValueError where
+    shapes disagree.
+    """
+    from plotly import graph_objects as go
+
+    first, second = checks.array("first", first, ndim=1), checks.array("second", second, ndim=1)
+    losses, paths = checks.array("losses", losses, ndim=2), checks.array("paths", paths, ndim=3)
+    times = checks.array("times", times, ndim=1)
+    if losses.shape != (len(second), len(first)):
+        raise ValueError(f"losses must have shape {(len(second), len(first))}; got {losses.shape}")
+    if paths.shape[1:] != (len(times), 3):
+        raise ValueError(f"paths must have shape (walkers, {len(times)}, 3); got {paths.shape}")
+    figure = go.Figure()
+    figure.add_surface(
+        x=_short(first), y=_short(second), z=[_short(row) for row in losses], colorscale="Viridis", showscale=False,
+        opacity=0.9, hoverinfo="skip",
+    )  # fmt: skip
+    for path in paths:
+        x, y, z = (_short(column) for column in path.T)
+        line = {"color": COLORS["theory"], "width": 5}
+        figure.add_scatter3d(x=x, y=y, z=z, mode="lines", line=line, hoverinfo="skip", showlegend=False)
+    dots = {"color": COLORS["theory"], "size": 6}
+    at_time = [dict(zip("xyz", (_short(column) for column in now.T), strict=True)) for now in paths.swapaxes(0, 1)]
+    figure.add_scatter3d(**at_time[0], mode="markers", marker=dots, showlegend=False)
+    figure.frames = [
+        go.Frame(name=_label(time), data=[go.Scatter3d(**now)], traces=[1 + len(paths)])
+        for time, now in zip(times, at_time, strict=True)
+    ]
+    axes = {f"{axis}axis": {"title": {"text": label}} for axis, label in zip("xyz", labels, strict=True)}
+    camera = {"eye": {"x": 1.5, "y": -1.5, "z": 0.9}}
+    # said outright, so that a finger can turn it too
+    figure.update_scenes(**axes, camera=camera, dragmode="turntable", aspectmode="cube")
+    _lay_out(figure)
+    figure.update_layout(margin={"l": 0, "r": 0, "t": 0, "b": 0})
     return Scrubber(figure, time_label, description)
 
 

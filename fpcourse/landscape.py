@@ -8,6 +8,7 @@ import numpy as np
 from torch import nn
 
 from fpcourse import checks
+from fpcourse.critical_points import gradient_norm, hessian_spectrum, merge_neurons, split_neuron  # noqa: F401
 from fpcourse.models import MLP, CircularCNN, Ensemble, TwoLayer
 
 

@@ -199,3 +199,35 @@ def test_neurons_refuse(changed, message):
     arguments = {"times": TIMES, "orientation": orientation, "size": size, "function": run, "y": target} | changed
     with pytest.raises(ValueError, match=message):
         interactive.neurons(**arguments, description="")
+
+
+def test_walkers_move_over_a_landscape_that_stands_still():
+    first, second, times = np.array([0.0, 1, 2]), np.array([0.0, 1]), np.array([0.0, 0.5])
+    losses = np.arange(6.0).reshape(2, 3)
+    paths = np.arange(12.0).reshape(2, 2, 3)
+    data = page_data(interactive.landscape(first, second, losses, paths, times, description="a saddle"))
+    surface, *lines, walkers = data["data"]
+    np.testing.assert_array_equal(surface["z"], losses)
+    np.testing.assert_array_equal(surface["x"], first)
+    for line, path in zip(lines, paths, strict=True):
+        np.testing.assert_array_equal(np.transpose([line["x"], line["y"], line["z"]]), path)
+    for i, frame in enumerate(data["frames"]):
+        (moved,) = frame["data"]
+        assert frame["traces"] == [3] and walkers["mode"] == "markers"
+        np.testing.assert_array_equal(np.transpose([moved["x"], moved["y"], moved["z"]]), paths[:, i])
+    assert data["slider"]["values"] == ["0", "0.5"]
+    assert data["layout"]["scene"]["dragmode"] == "turntable"
+    assert data["layout"]["sliders"][0]["steps"][0]["args"][1]["frame"]["redraw"] is True
+
+
+@pytest.mark.parametrize(
+    ("losses", "paths", "message"),
+    [
+        (np.ones((3, 2)), np.ones((1, 2, 3)), "losses must have shape"),
+        (np.ones((2, 3)), np.ones((1, 3, 3)), "paths must have shape"),
+        (np.ones((2, 3)), np.full((1, 2, 3), np.nan), "finite"),
+    ],
+)
+def test_landscape_refuses(losses, paths, message):
+    with pytest.raises(ValueError, match=message):
+        interactive.landscape(np.arange(3), np.arange(2), losses, paths, [0, 1], description="")

@@ -182,6 +182,11 @@
         const lines = { gridcolor: theme.lines, linecolor: theme.lines, zerolinecolor: theme.lines };
         layout[name] = { ...layout[name], ...lines, fixedrange: touch };
       }
+      for (const name of Object.keys(layout).filter((key) => /^scene\d*$/.test(key))) {
+        const lines = { color: theme.ink, gridcolor: theme.lines, zerolinecolor: theme.lines, showbackground: false };
+        const axes = ["xaxis", "yaxis", "zaxis"].map((axis) => [axis, { ...layout[name][axis], ...lines }]);
+        layout[name] = { ...layout[name], bgcolor: "rgba(0,0,0,0)", ...Object.fromEntries(axes) };
+      }
       let height = this.height;
       if (narrow) {
         const stack = stacked(layout);

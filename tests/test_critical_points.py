@@ -1,0 +1,299 @@
+"""Hessians against finite differences, Lanczos against the whole matrix, splitting as an embedding, merging it back."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from fpcourse import landscape
+from fpcourse.critical_points import (
+    gradient_flow,
+    gradient_norm,
+    hessian,
+    hessian_spectrum,
+    inertia,
+    loss_at,
+    merge_neurons,
+    minimize,
+    polish,
+    split_neuron,
+    with_parameters,
+)
+from fpcourse.models import MLP, TwoLayer, antisymmetric
+
+KINDS = ["additive", "shift", None, "deep"]
+X = np.linspace(-2, 2, 20)
+
+
+def randomize(model: nn.Module, seed: int = 0) -> nn.Module:
+    generator = torch.Generator().manual_seed(seed)
+    model.double()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(generator=generator)
+    return model
+
+
+def network(kind, activation="tanh", *, seed=0, m=3, inputs=2, outputs=2) -> nn.Module:
+    if kind == "deep":
+        return randomize(MLP([inputs, m, 4, outputs], activation=activation), seed)
+    return randomize(TwoLayer(inputs, m, outputs, bias=kind, activation=activation, scale=0.5), seed)
+
+
+def data(seed=0, n=9, inputs=2, outputs=2):
+    generator = np.random.default_rng(seed)
+    return generator.standard_normal((n, inputs)), generator.standard_normal((n, outputs))
+
+
+def flat(model) -> np.ndarray:
+    return nn.utils.parameters_to_vector(model.parameters()).detach().numpy()
+
+
+def loss_by_hand(model, x, y):
+    """theta -> mean over samples and outputs, with numpy outside the network."""
+
+    def value(theta):
+        nn.utils.vector_to_parameters(torch.as_tensor(theta), model.parameters())
+        with torch.no_grad():
+            return np.mean((model(torch.as_tensor(x)).numpy() - y) ** 2)
+
+    return value
+
+
+def differences(value, theta, step):
+    """Central second differences of ``value`` in all pairs of parameters."""
+    units = step * np.eye(len(theta))
+    return np.array([
+        [(value(theta + u + v) - value(theta + u - v) - value(theta - u + v) + value(theta - u - v)) / (4 * step**2)
+         for u in units] for v in units
+    ])  # fmt: skip
+
+
+def well(width=2, seed=0):
+    """A target that ``width`` tanh neurons almost fit, and a network at their place: a minimum is near."""
+    generator = np.random.default_rng(seed)
+    model = TwoLayer(1, 2, activation="tanh").double()
+    with torch.no_grad():
+        model.w[:], model.b[:] = torch.tensor([[1.5], [2.0]]), torch.tensor([1.5, -1.4])
+        model.a[:] = torch.tensor([[1.0, -0.8]])
+    y = model(torch.as_tensor(X[:, None])).detach().numpy()[:, 0] + 0.15 * generator.standard_normal(len(X))
+    return model, y
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_hessian_and_gradient_against_finite_differences(kind):
+    model, (x, y) = network(kind), data()
+    theta = flat(model)
+    by_autograd, norm = hessian(model, x, y), gradient_norm(model, x, y)
+    np.testing.assert_array_equal(flat(model), theta)  # the model is left alone
+    value = loss_by_hand(model, x, y)
+    np.testing.assert_allclose(by_autograd, differences(value, theta, 1e-4), atol=2e-6 * np.abs(by_autograd).max())
+    slopes = [(value(theta + u) - value(theta - u)) / 2e-6 for u in 1e-6 * np.eye(len(theta))]
+    assert norm == pytest.approx(np.linalg.norm(slopes), rel=1e-7)
+
+
+def test_single_precision_models_are_read_in_double():
+    x, y = data()
+    model = network(None).float()
+    np.testing.assert_array_equal(hessian_spectrum(model, x, y), hessian_spectrum(model.double(), x, y))
+
+
+def test_spectrum_is_ascending_and_its_ends_are_those_of_lanczos():
+    model, (x, y) = network("deep", m=8), data()
+    every = hessian_spectrum(model, x, y)
+    np.testing.assert_allclose(every, np.sort(np.linalg.eigvals(hessian(model, x, y)).real), atol=1e-12)
+    ends = hessian_spectrum(model, x, y, extreme=3)
+    np.testing.assert_allclose(ends, np.concatenate([every[:3], every[-3:]]), atol=1e-9)
+    np.testing.assert_array_equal(ends, hessian_spectrum(model, x, y, extreme=3))
+
+
+def test_rows_of_parameters_that_the_gradient_does_not_feel_are_zero():
+    model = randomize(MLP([2, 3], activation="linear"))
+    x, y = data(outputs=3)
+    block = np.c_[np.ones(9), x].T @ np.c_[np.ones(9), x] * 2 / (9 * 3)  # linear regression, three times
+    expected = np.sort(np.tile(np.linalg.eigvalsh(block), 3))
+    np.testing.assert_allclose(hessian_spectrum(model, x, y), expected, rtol=1e-10)
+
+
+def test_inertia_counts():
+    assert inertia([-2.0, -1e-13, 0.0, 1e-3, 1.0]) == (1, 2, 2)
+    assert inertia([-2.0, -1e-13, 0.0, 1e-3, 1.0], tolerance=1e-14) == (2, 1, 2)
+    assert inertia(np.zeros(3)) == (0, 3, 0)
+
+
+def test_minimize_reaches_a_minimum_and_polish_a_saddle():
+    model, y = well()
+    model.w.data += 0.2
+    least = minimize(model, X, y)
+    assert gradient_norm(least, X, y) <= 1e-12
+    assert inertia(hessian_spectrum(least, X, y)) == (0, 0, 6)
+    value = loss_by_hand(least, X[:, None], y[:, None])
+    theta = flat(least).copy()
+    assert value(theta) < loss_by_hand(model, X[:, None], y[:, None])(flat(model).copy())
+    saddle = split_neuron(least, 0, -0.5)
+    for alpha in (0.5, -0.5):
+        split = split_neuron(least, 0, alpha)
+        if inertia(hessian_spectrum(split, X, y)).negative:
+            saddle = split
+    assert inertia(hessian_spectrum(saddle, X, y)).negative > 0
+    moved = randomize(split_neuron(saddle, 0, 0), 1)
+    nn.utils.vector_to_parameters(torch.as_tensor(flat(saddle) + 1e-4), saddle.parameters())
+    before = flat(saddle).copy()
+    polished = polish(saddle, X, y)
+    assert gradient_norm(polished, X, y) <= 1e-12
+    assert np.linalg.norm(flat(polished) - before) < 0.01  # the saddle nearby, not a minimum elsewhere
+    assert inertia(hessian_spectrum(polished, X, y)).negative > 0
+    np.testing.assert_array_equal(flat(saddle), before)
+    with pytest.raises(RuntimeError, match=r"no critical point was reached: \|gradient\|"):
+        polish(moved, X, y, steps=1)
+
+
+def test_a_minimum_at_infinity_is_an_error():
+    model = TwoLayer(1, 1, activation="tanh", bias=None)
+    with pytest.raises(RuntimeError, match="no critical point"):
+        minimize(model, X, np.sign(X), tolerance=1e-300)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.sampled_from(KINDS), st.sampled_from(["tanh", "relu", "leaky_relu", "sine", torch.sigmoid]),
+    st.integers(0, 2), st.floats(-3, 3).filter(lambda alpha: min(abs(alpha), abs(1 - alpha)) > 1e-3),
+    st.integers(0, 1), st.integers(0, 10**6),
+)  # fmt: skip
+def test_splitting_keeps_the_function_and_merging_undoes_it(kind, activation, neuron, alpha, layer, seed):
+    layer = layer if kind == "deep" else 0
+    model, x = network(kind, activation, seed=seed), torch.as_tensor(data(seed)[0])
+    before = flat(model).copy()
+    wide = split_neuron(model, neuron, alpha, layer=layer)
+    np.testing.assert_array_equal(flat(model), before)
+    per_neuron = 2 + 2 + (kind is not None) if kind != "deep" else (2 + 1 + 4, 3 + 1 + 2)[layer]
+    assert len(flat(wide)) == len(before) + per_neuron
+    size = 1 + abs(alpha) * np.abs(before).sum() ** 2
+    np.testing.assert_allclose(wide(x).detach(), model(x).detach(), atol=1e-13 * size)
+    narrow = merge_neurons(wide, layer=layer)
+    assert len(flat(narrow)) == len(before)
+    np.testing.assert_allclose(narrow(x).detach(), model(x).detach(), atol=1e-12 * size)
+
+
+def test_where_the_copy_goes_and_what_it_gets():
+    model = network("additive")
+    wide = split_neuron(model, 1, 0.3)
+    torch.testing.assert_close(wide.w, model.w[[0, 1, 2, 1]])
+    torch.testing.assert_close(wide.b, model.b[[0, 1, 2, 1]])
+    torch.testing.assert_close(wide.a[:, [1, 3]], model.a[:, [1]] * torch.tensor([0.7, 0.3]))
+    deep = split_neuron(network("deep"), 2, 0.3, layer=1)
+    assert (deep.layers[1].out_features, deep.layers[2].in_features) == (5, 5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_embedded_critical_point_is_critical_and_counts_never_decrease(kind):
+    """By descent to a critical point of each kind of network first; the direction along alpha is flat."""
+    x, y = X, np.tanh(1.5 * X + 0.5) + 0.1 * np.cos(9 * X)
+    if kind == "deep":
+        model = randomize(MLP([1, 1, 1, 1]), 4)
+    else:
+        model = TwoLayer(1, 1, bias=kind, activation="tanh", b_std=0.1).double()
+    narrow = minimize(model, x, y, tolerance=1e-11)
+    for layer in (0, 1) if kind == "deep" else (0,):
+        for alpha in (0.3, -0.7):
+            wide = split_neuron(narrow, 0, alpha, layer=layer)
+            assert gradient_norm(wide, x, y) < 1e-10
+            before, after = (inertia(hessian_spectrum(net, x, y), tolerance=1e-9) for net in (narrow, wide))
+            assert all(b >= a for a, b in zip(before, after, strict=True))
+            assert after.zero >= before.zero + 1
+
+
+def test_odd_and_homogeneous_neurons_are_recognised():
+    x = torch.as_tensor(data()[0])
+    for activation, factor, width in (("tanh", -1, 3), ("sine", -1, 3), ("relu", 2.5, 3), ("leaky_relu", 0.2, 3),
+                                      ("linear", -2.0, 3), ("relu", -1, 4), ("tanh", 2.5, 4),
+                                      (torch.sigmoid, -1, 4)):  # fmt: skip
+        model = network("additive", activation, m=4)
+        with torch.no_grad():
+            model.w[3], model.b[3] = factor * model.w[0], factor * model.b[0]
+        merged = merge_neurons(model)
+        assert len(merged.w) == width, (activation, factor)
+        np.testing.assert_allclose(merged(x).detach(), model(x).detach(), atol=1e-12)
+
+
+def test_nearly_equal_neurons_merge_with_an_error_of_second_order():
+    x = torch.as_tensor(data()[0])
+    gaps = []
+    for apart in (1e-2, 1e-3):
+        model = network("additive", m=3, outputs=1)
+        with torch.no_grad():
+            model.a[0, 1] = 0.5 * model.a[0, 0]
+            model.w[1], model.b[1] = model.w[0] + apart, model.b[0] - apart
+        assert len(merge_neurons(model, tolerance=1e-4).w) == 3
+        merged = merge_neurons(model, tolerance=0.1)
+        assert len(merged.w) == 2
+        gaps.append((merged(x) - model(x)).detach().abs().max().item())
+    assert gaps[0] / gaps[1] == pytest.approx(100, rel=0.2)
+
+
+def test_silent_neurons_merge_too():
+    model = network(None, "relu", m=4)
+    with torch.no_grad():
+        model.w[2:] = 0
+        model.a[:, 1] = 0
+    x = torch.as_tensor(data()[0])
+    merged = merge_neurons(model)
+    assert len(merged.w) == 3
+    torch.testing.assert_close(merged(x), model(x))
+
+
+def test_the_loss_at_many_places():
+    model, (x, y) = network("shift"), data()
+    places = np.random.default_rng(1).standard_normal((2, 3, len(flat(model))))
+    by_hand = [[loss_by_hand(model, x, y)(theta) for theta in row] for row in places]
+    np.testing.assert_allclose(loss_at(model, x, y, places), by_hand, rtol=1e-14)
+    assert loss_at(model, x, y, places[0, 0]).shape == ()
+
+
+def test_gradient_flow_of_a_linear_model_is_the_closed_solution():
+    """theta(t) = theta* + V exp(-lambda t) V^T (theta(0) - theta*), with the Hessian of least squares."""
+    model, (x, y) = randomize(MLP([2, 2])), data()
+    eigenvalues, basis = np.linalg.eigh(hessian(model, x, y))
+    start, end = flat(model).copy(), flat(minimize(model, x, y))
+    times = np.array([0.0, 0.3, 1.0, 20.0])
+    run = gradient_flow(model, x, y, times)
+    decay = np.exp(-eigenvalues * times[:, None]) * (basis.T @ (start - end))
+    np.testing.assert_allclose(run.parameters, end + decay @ basis.T, atol=1e-5)
+    np.testing.assert_array_equal(flat(model), start)
+    for theta, outputs, loss in zip(run.parameters, run.outputs, run.losses, strict=True):
+        there = with_parameters(model, theta)(torch.as_tensor(x)).detach().numpy()
+        np.testing.assert_allclose(outputs, there, atol=1e-14)
+        assert loss == pytest.approx(np.mean((there - y) ** 2), rel=1e-12)
+    np.testing.assert_array_equal(run.inputs, x)
+
+
+def test_the_landscape_is_one_room():
+    assert landscape.split_neuron is split_neuron and landscape.hessian_spectrum is hessian_spectrum
+
+
+def test_they_refuse():
+    model, (x, y) = network("additive"), data()
+    for wrong in (y[:, :1], y[:5], np.full_like(y, np.nan)):
+        with pytest.raises(ValueError, match="y must"):
+            gradient_norm(model, x, wrong)
+    with pytest.raises(ValueError, match="model must be a torch module"):
+        hessian("tanh", x, y)
+    with pytest.raises(ValueError, match="less than half of the 15 parameters"):
+        hessian_spectrum(model, x, y, extreme=8)
+    with pytest.raises(ValueError, match=r"parameters must have shape \(..., 15\)"):
+        loss_at(model, x, y, np.ones((15, 2)))
+    with pytest.raises(ValueError, match="the 15 numbers of the model"):
+        with_parameters(model, np.ones(14))
+    for times in ([1.0, 1.0], [-1.0, 2.0]):
+        with pytest.raises(ValueError, match="increase strictly"):
+            gradient_flow(model, x, y, times)
+    for neuron, alpha in ((3, 0.5), (0, np.nan), (-1, 0.5), (0, np.inf)):
+        with pytest.raises(ValueError, match="neuron must be"):
+            split_neuron(model, neuron, alpha)
+    for other, layer in ((antisymmetric(model), 0), (model, 1), (network("deep"), 2)):
+        with pytest.raises(ValueError, match="model must be a TwoLayer or an MLP with hidden layer"):
+            split_neuron(other, 0, 0.5, layer=layer)
+        with pytest.raises(ValueError, match="model must be a TwoLayer or an MLP with hidden layer"):
+            merge_neurons(other, layer=layer)
