@@ -18,6 +18,7 @@ from fpcourse.flow import (
     kernel_flow,
     lfp_flow,
     lfp_interpolant,
+    loss_flow,
     spectral_kernel,
 )
 from fpcourse.kernels import empirical_ntk, lfp_spectrum, two_layer_ntk
@@ -657,3 +658,51 @@ def test_samples_cannot_tell_aliases_apart():
 def test_bad_input_to_the_lfp_is_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+# Any loss
+
+
+def test_loss_flow_of_the_squared_loss_is_the_kernel_flow():
+    p, _ = problem(3, c=1)
+    y, initial = p["y"][:, 0], p["initial"][:, 0]
+    times, alpha = loss_flow(p["kernel"], lambda u: u - y, 30.0, initial=initial)
+    exact = kernel_flow(p["kernel"], y, times, initial=initial)
+    np.testing.assert_allclose(initial + alpha @ p["kernel"], exact.outputs[:, :, 0], atol=2e-5)
+    assert times[0] == 0 and times[-1] == 30 and not alpha[0].any()
+
+
+@pytest.mark.parametrize(("power", "until"), [(1.5, 1.3), (4, 1e6)])
+def test_loss_flow_of_one_point_has_its_closed_form(power, until):
+    # de/dt = -K |e|^(p-1): |e|^(2-p) is linear in time
+    kernel, start = 0.7, 2.0
+    times, alpha = loss_flow([[kernel]], lambda u: np.sign(u) * np.abs(u) ** (power - 1), until, initial=[start])
+    exact = (start ** (2 - power) - (2 - power) * kernel * times) ** (1 / (2 - power))
+    np.testing.assert_allclose(start + kernel * alpha[:, 0], exact, atol=2e-5)
+
+
+def test_loss_flow_ends_at_its_target_and_there_at_the_interpolant():
+    p, _ = problem(4, c=1)
+    y = p["y"][:, 0]
+    times, alpha = loss_flow(p["kernel"], lambda u: (u - y) ** 3, 1e16, target=y, tolerance=1e-5)
+    assert times[-1] < 1e15
+    assert np.abs(alpha[-1] @ p["kernel"] - y).max() == pytest.approx(1e-5, rel=0.05)
+    assert np.abs(alpha[-2] @ p["kernel"] - y).max() > 1e-5
+    expected = interpolant(p["kernel"], y, p["kernel_test"])[:, 0]
+    np.testing.assert_allclose(p["kernel_test"] @ alpha[-1], expected, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "gradient", "options", "message"),
+    [
+        (np.ones((2, 3)), lambda u: u, {}, "kernel must be square"),
+        (np.eye(2), lambda u: u, {"initial": [1.0]}, "initial and kernel"),
+        (np.eye(2), lambda u: u, {"target": [1.0]}, "target and kernel"),
+        (np.eye(2), lambda u: u, {"target": [1.0, 1.0], "tolerance": 0}, "tolerance"),
+        (np.eye(2), lambda u: np.full(2, np.nan), {}, "gradient"),
+        (np.eye(1), lambda u: -((u + 1) ** 2), {}, "could not be followed beyond t = 1"),  # u = 1 / (1 - t) - 1
+    ],
+)
+def test_loss_flow_refuses(kernel, gradient, options, message):
+    with pytest.raises(ValueError, match=message):
+        loss_flow(kernel, gradient, 2.0, **options)
