@@ -1,4 +1,4 @@
-"""Critical points of the loss: polish them, read their Hessian, embed them in a wider network and merge them back.
+"""Critical points of the loss: its gradient and Hessian, the way down to a minimum, and the last digits of it.
 
 The loss is the course's "mse", the mean over samples and outputs, and everything is computed in float64 whatever the
 dtype of the model. Parameters come in the order of ``model.parameters()``.
@@ -14,11 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from fpcourse import checks
-from fpcourse.models import MLP, TwoLayer
 from fpcourse.trajectory import Trajectory
-
-ODD = (torch.tanh, torch.sin, torch.positive)
-HOMOGENEOUS = (torch.relu, nn.functional.leaky_relu, torch.positive)
 
 
 class _Loss:
@@ -75,18 +71,23 @@ class _Loss:
         return (matrix + matrix.T) / 2
 
 
-def gradient_norm(model: nn.Module, x, y) -> float:
-    """Euclidean norm of the gradient of the loss in all parameters; x (n, ...) or (n,), y (n, c) or (n,).
+def gradient(model: nn.Module, x, y) -> np.ndarray:
+    """Gradient (P,) of the loss in all parameters, float64; x (n, ...) or (n,), y (n, c) or (n,).
 
     Raises ValueError where y does not have the shape of the outputs.
     """
     loss = _Loss(model, x, y)
-    return float(np.linalg.norm(loss.gradient(loss.start)))
+    return loss.gradient(loss.start)
+
+
+def gradient_norm(model: nn.Module, x, y) -> float:
+    """Euclidean norm of :func:`gradient`."""
+    return float(np.linalg.norm(gradient(model, x, y)))
 
 
 def hessian(model: nn.Module, x, y) -> np.ndarray:
     """Matrix (P, P) of second derivatives of the loss, float64, by automatic differentiation. For x, y see
-    :func:`gradient_norm`. Where an activation has a kink on a data point, the kink counts as flat."""
+    :func:`gradient`. Where an activation has a kink on a data point, the kink counts as flat."""
     loss = _Loss(model, x, y)
     return loss.hessian(loss.start)
 
@@ -97,7 +98,7 @@ def hessian_spectrum(model: nn.Module, x, y, *, extreme: int | None = None) -> n
     extreme   None: all P of them, from the whole matrix, O(P^3). A number k: the k smallest and the k largest, (2k,),
               by Lanczos iteration on Hessian-vector products, for networks whose matrix would be too large; 2k < P
 
-    For x, y see :func:`gradient_norm`. Raises ValueError for arguments that do not fit.
+    For x, y see :func:`gradient`. Raises ValueError for arguments that do not fit.
     """
     if extreme is None:
         return np.linalg.eigvalsh(hessian(model, x, y))
@@ -136,7 +137,7 @@ def polish(model: nn.Module, x, y, *, tolerance: float = 1e-12, steps: int = 100
     ``tolerance``.
 
     Each step is the shortest one that solves H step = -gradient, since critical points may form lines and H be
-    singular along them; it is halved until the gradient shrinks. For x, y see :func:`gradient_norm`. Raises
+    singular along them; it is halved until the gradient shrinks. For x, y see :func:`gradient`. Raises
     RuntimeError where the gradient cannot be made that small from here.
     """
     loss = _Loss(model, x, y)
@@ -162,7 +163,7 @@ def minimize(model: nn.Module, x, y, *, tolerance: float = 1e-12) -> nn.Module:
     """Descend from here to a minimum of the loss: a float64 copy with |gradient| <= ``tolerance``.
 
     BFGS goes down (scipy), :func:`polish` takes the last digits. Where the way down crosses the basin of a saddle it
-    may end there: look at the :func:`inertia`. For x, y see :func:`gradient_norm`. Raises RuntimeError where no such
+    may end there: look at the :func:`inertia`. For x, y see :func:`gradient`. Raises RuntimeError where no such
     point is reached; a loss may fall forever towards weights at infinity.
     """
     from scipy.optimize import minimize as descend
@@ -182,6 +183,11 @@ def _demand_critical(loss: _Loss, theta: np.ndarray, gradient: np.ndarray, toler
         )
     loss.at(theta)
     return loss.model
+
+
+def parameters_of(model: nn.Module) -> np.ndarray:
+    """All parameters in one vector (P,), float64: a copy."""
+    return _Loss.flat(model.parameters()).astype(np.float64)
 
 
 def with_parameters(model: nn.Module, parameters) -> nn.Module:
@@ -228,97 +234,10 @@ def gradient_flow(model: nn.Module, x, y, times) -> Trajectory:
 
 def loss_at(model: nn.Module, x, y, parameters) -> np.ndarray:
     """The loss at many places: for ``parameters`` (..., P) the (...) losses, float64. For x, y see
-    :func:`gradient_norm`."""
+    :func:`gradient`."""
     loss = _Loss(model, x, y)
     parameters = checks.array("parameters", parameters)
     if parameters.shape[-1:] != loss.start.shape:
         raise ValueError(f"parameters must have shape (..., {len(loss.start)}); got {parameters.shape}")
     values = [loss.value(theta) for theta in parameters.reshape(-1, len(loss.start))]
     return np.reshape(values, parameters.shape[:-1])
-
-
-def split_neuron(model: TwoLayer | MLP, neuron: int, alpha: float, *, layer: int = 0) -> TwoLayer | MLP:
-    """A network with one neuron more and the same function: ``neuron`` and a copy share its output.
-
-    The copy, last in its layer, has the input weights and bias of ``neuron``; of the output weights a it gets alpha a,
-    and (1 - alpha) a stays. Any real alpha will do. If ``model`` is at a critical point, so is the result (Fukumizu and
-    Amari, Neural Networks 2000; Zhang, Zhang, Luo, Xu, NeurIPS 2021).
-
-    neuron   0..m-1, in the hidden layer ``layer`` of an MLP, 0 being the one next to the input
-
-    Returns a new model; the old one is untouched. Raises ValueError for another model and for a neuron it has not got.
-    """
-    w, b, a = _weights(model, layer)
-    alpha = checks.number("alpha", alpha)
-    if checks.count("neuron", neuron, minimum=0) >= len(w) or not np.isfinite(alpha):
-        raise ValueError(f"neuron must be one of 0..{len(w) - 1} and alpha finite; got {neuron} and {alpha}")
-    kept = a.clone()
-    kept[:, neuron] *= 1 - alpha
-    twice = [*range(len(w)), neuron]
-    a = torch.cat([kept, alpha * a[:, [neuron]]], dim=1)
-    return _with_weights(model, layer, w[twice], None if b is None else b[twice], a)
-
-
-def merge_neurons(model: TwoLayer | MLP, *, tolerance: float = 1e-8, layer: int = 0) -> TwoLayer | MLP:
-    """The inverse of :func:`split_neuron`: neurons of a layer that compute the same up to a factor become one.
-
-    Two neurons are the same if their input weights u = (w, b) are; up to a sign where the activation is odd (tanh,
-    sine), up to a positive factor where it is homogeneous (ReLU). Then sigma(u_j . x) = s_j sigma(u . x), and one
-    neuron with output weights sum_j s_j a_j replaces them all.
-
-    tolerance   largest distance |u_i - u_j| / |u_i| to the strongest neuron of a group. What is only nearly the same
-                is replaced by its mean, weighted by |a_j|, which errs in second order if the s_j a_j point one way
-
-    Returns a new model, the strongest neurons first; the old one is untouched. Raises ValueError for another model.
-    """
-    w, b, a = _weights(model, layer)
-    tolerance = checks.positive("tolerance", tolerance, zero_allowed=True)
-    shift = isinstance(model, TwoLayer) and model.bias == "shift"
-    offset = None if b is None else w.norm(dim=1) * b if shift else b
-    u = w if offset is None else torch.cat([w, offset[:, None]], dim=1)
-    size, weight = u.norm(dim=1), a.norm(dim=0)
-    homogeneous, odd = model.activation in HOMOGENEOUS, model.activation in ODD
-    compared = nn.functional.normalize(u, dim=1) if homogeneous else u
-    left = torch.argsort(weight * size, descending=True).tolist()
-    inputs, outputs = [], []
-    while left:
-        founder = compared[left[0]]
-        signs = {j: -1.0 if odd and compared[j] @ founder < 0 else 1.0 for j in left}
-        group = [j for j in left if (signs[j] * compared[j] - founder).norm() <= tolerance * founder.norm()]
-        left = [j for j in left if j not in group]
-        sign, share = torch.tensor([signs[j] for j in group]).to(u), weight[group] if weight[group].any() else None
-        share = torch.ones_like(sign) if share is None else share
-        mean = (share * sign) @ u[group] / share.sum()
-        scale = size[group] / mean.norm() if homogeneous and mean.any() else torch.ones_like(sign)
-        inputs.append(mean)
-        outputs.append(a[:, group] @ (sign * scale))
-    u = torch.stack(inputs)
-    w, offset = (u, None) if b is None else (u[:, :-1], u[:, -1])
-    if shift:
-        offset = offset / w.norm(dim=1)
-    return _with_weights(model, layer, w, offset, torch.stack(outputs, dim=1))
-
-
-def _weights(model: TwoLayer | MLP, layer: int) -> tuple[Tensor, Tensor | None, Tensor]:
-    """Input weights (m, d), biases (m,) or None and output weights (c, m) of a hidden layer."""
-    layer = checks.count("layer", layer, minimum=0)
-    if isinstance(model, TwoLayer) and layer == 0:
-        parts = model.w, model.b, model.a
-    elif isinstance(model, MLP) and layer < len(model.layers) - 1:
-        parts = model.layers[layer].weight, model.layers[layer].bias, model.layers[layer + 1].weight
-    else:
-        raise ValueError(f"model must be a TwoLayer or an MLP with hidden layer {layer}; got {model}")
-    return tuple(None if part is None else part.detach() for part in parts)
-
-
-def _with_weights(model: TwoLayer | MLP, layer: int, w: Tensor, b: Tensor | None, a: Tensor) -> TwoLayer | MLP:
-    """A copy of ``model`` with the weights of one hidden layer replaced, however many neurons these make."""
-    result = copy.deepcopy(model)
-    w, b, a = (None if part is None else nn.Parameter(part.clone()) for part in (w, b, a))
-    if isinstance(result, TwoLayer):
-        result.w, result.b, result.a = w, b, a
-    else:
-        below, above = result.layers[layer], result.layers[layer + 1]
-        below.weight, below.bias, above.weight = w, b, a
-        below.out_features = above.in_features = len(w)
-    return result

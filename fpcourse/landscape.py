@@ -8,7 +8,8 @@ import numpy as np
 from torch import nn
 
 from fpcourse import checks
-from fpcourse.critical_points import gradient_norm, hessian_spectrum, merge_neurons, split_neuron  # noqa: F401
+from fpcourse.critical_points import gradient_norm, hessian_spectrum  # noqa: F401
+from fpcourse.embedding import merge_neurons, split_neuron  # noqa: F401
 from fpcourse.models import MLP, CircularCNN, Ensemble, TwoLayer
 
 

@@ -9,18 +9,19 @@ from torch import nn
 
 from fpcourse import landscape
 from fpcourse.critical_points import (
+    gradient,
     gradient_flow,
     gradient_norm,
     hessian,
     hessian_spectrum,
     inertia,
     loss_at,
-    merge_neurons,
     minimize,
+    parameters_of,
     polish,
-    split_neuron,
     with_parameters,
 )
+from fpcourse.embedding import merge_neurons, split_curvature, split_neuron
 from fpcourse.models import MLP, TwoLayer, antisymmetric
 
 KINDS = ["additive", "shift", None, "deep"]
@@ -85,12 +86,14 @@ def well(width=2, seed=0):
 @pytest.mark.parametrize("kind", KINDS)
 def test_hessian_and_gradient_against_finite_differences(kind):
     model, (x, y) = network(kind), data()
-    theta = flat(model)
-    by_autograd, norm = hessian(model, x, y), gradient_norm(model, x, y)
+    theta = flat(model).copy()
+    np.testing.assert_array_equal(parameters_of(model), theta)
+    by_autograd, slope, norm = hessian(model, x, y), gradient(model, x, y), gradient_norm(model, x, y)
     np.testing.assert_array_equal(flat(model), theta)  # the model is left alone
     value = loss_by_hand(model, x, y)
     np.testing.assert_allclose(by_autograd, differences(value, theta, 1e-4), atol=2e-6 * np.abs(by_autograd).max())
     slopes = [(value(theta + u) - value(theta - u)) / 2e-6 for u in 1e-6 * np.eye(len(theta))]
+    np.testing.assert_allclose(slope, slopes, atol=1e-7 * norm)
     assert norm == pytest.approx(np.linalg.norm(slopes), rel=1e-7)
 
 
@@ -205,6 +208,44 @@ def test_an_embedded_critical_point_is_critical_and_counts_never_decrease(kind):
             assert after.zero >= before.zero + 1
 
 
+@pytest.mark.parametrize("bias", ["additive", None])
+def test_the_curvature_of_pulling_a_split_neuron_apart(bias):
+    """In the coordinates of the proof the wide Hessian has blocks H, alpha (1 - alpha) G and 0."""
+    x, y = data(n=12, outputs=1)
+    y = np.tanh(x @ [1.0, 0.5])[:, None] + 0.2 * y
+    start = randomize(TwoLayer(2, 2, bias=bias, activation="tanh", scale=0.5), 1)
+    start.w.data[:], start.a.data[:] = torch.tensor([[1.0, 0.5], [0.3, -1.0]]), torch.tensor([[2.0, 0.3]])
+    narrow = minimize(start, x, y)
+    width = 2 + (bias is not None)
+    for neuron, alpha in ((0, 0.3), (1, 1.7)):
+        G = split_curvature(narrow, neuron, x, y)
+        assert G.shape == (width, width)
+        wide = split_neuron(narrow, neuron, alpha)
+        full = hessian(wide, x, y)
+        inner = [2 * neuron, 2 * neuron + 1] + ([6 + neuron] if bias else [])
+        copied = [4, 5] + ([8] if bias else [])
+        apart = np.zeros((len(full), width))
+        apart[inner, range(width)], apart[copied, range(width)] = alpha, alpha - 1
+        np.testing.assert_allclose(apart.T @ full @ apart, alpha * (1 - alpha) * G, atol=1e-12)
+        outputs = (9 if bias else 6) + np.arange(3)
+        shift = np.zeros(len(full))
+        shift[outputs[neuron]], shift[outputs[2]] = -1, 1
+        np.testing.assert_allclose(full @ shift, 0, atol=1e-11)
+
+
+def test_groups_name_what_is_merged_and_what_is_left_out():
+    model, x = network("additive", m=5, outputs=1), torch.as_tensor(data()[0])
+    with torch.no_grad():
+        model.w[1], model.b[1], model.a[0, 1] = -1.01 * model.w[0], -1.01 * model.b[0], -model.a[0, 0]
+        model.a[0, 4] = 0
+    merged = merge_neurons(model, groups=[7, 7, 0, 3, -1])
+    assert merged.w.shape == (3, 2)
+    torch.testing.assert_close(merged(x), model(x), atol=1e-3, rtol=0)
+    for wrong in ([0, 0, 1], -np.ones(5)):
+        with pytest.raises(ValueError, match="groups must hold 5 numbers"):
+            merge_neurons(model, groups=wrong)
+
+
 def test_odd_and_homogeneous_neurons_are_recognised():
     x = torch.as_tensor(data()[0])
     for activation, factor, width in (("tanh", -1, 3), ("sine", -1, 3), ("relu", 2.5, 3), ("leaky_relu", 0.2, 3),
@@ -289,6 +330,11 @@ def test_they_refuse():
     for times in ([1.0, 1.0], [-1.0, 2.0]):
         with pytest.raises(ValueError, match="increase strictly"):
             gradient_flow(model, x, y, times)
+    for wrong, neuron in ((network("shift", outputs=1), 0), (model, 0), (network(None, outputs=1), 3)):
+        with pytest.raises(ValueError, match="must be"):
+            split_curvature(wrong, neuron, x, y[:, :1])
+    with pytest.raises(ValueError, match="y must have shape"):
+        split_curvature(network(None, outputs=1), 0, x, y)
     for neuron, alpha in ((3, 0.5), (0, np.nan), (-1, 0.5), (0, np.inf)):
         with pytest.raises(ValueError, match="neuron must be"):
             split_neuron(model, neuron, alpha)
