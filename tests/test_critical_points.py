@@ -112,6 +112,19 @@ def test_spectrum_is_ascending_and_its_ends_are_those_of_lanczos():
     np.testing.assert_array_equal(ends, hessian_spectrum(model, x, y, extreme=3))
 
 
+def test_lanczos_among_many_zeros():
+    """An embedded network has hundreds of zero eigenvalues, on which a relative tolerance never converges."""
+    narrow = randomize(TwoLayer(2, 2, bias=None, activation="tanh"))
+    x = data()[0]
+    y = narrow(torch.as_tensor(x)).detach()
+    wide = narrow
+    for i in range(40):
+        wide = split_neuron(wide, i, 0.3 + 0.01 * i)
+    every, ends = hessian_spectrum(wide, x, y), hessian_spectrum(wide, x, y, extreme=8)
+    np.testing.assert_allclose(ends, np.concatenate([every[:8], every[-8:]]), atol=1e-12 * every[-1])
+    assert inertia(ends) == (0, 10, 6)
+
+
 def test_rows_of_parameters_that_the_gradient_does_not_feel_are_zero():
     model = randomize(MLP([2, 3], activation="linear"))
     x, y = data(outputs=3)
