@@ -212,7 +212,9 @@ def dial(
         for v, value in enumerate(values)
     ]
     limits = np.log10(_positive(rows)) if "y" in log else np.concatenate([row.ravel() for row in rows])
-    figure.update_yaxes(range=_range(limits), title_text=y_label, type="log" if "y" in log else "linear")
+    # "power": 10^9 and not plotly's "1B" beside it
+    kind = "log" if "y" in log else "linear"
+    figure.update_yaxes(range=_range(limits), title_text=y_label, type=kind, exponentformat="power")
     figure.update_xaxes(title_text=x_label, type="log" if "x" in log else "linear")
     _lay_out(figure)
     return Scrubber(figure, label, description)
@@ -325,8 +327,9 @@ def landscape(
         go.Frame(name=_label(time), data=[go.Scatter3d(**now)], traces=[1 + len(paths)])
         for time, now in zip(times, at_time, strict=True)
     ]
-    axes = {f"{axis}axis": {"title": {"text": label}} for axis, label in zip("xyz", labels, strict=True)}
-    camera = {"eye": {"x": 1.5, "y": -1.5, "z": 0.9}}
+    titles = zip("xyz", labels, strict=True)
+    axes = {f"{axis}axis": {"title": {"text": label}, "showspikes": False} for axis, label in titles}
+    camera = {"eye": {"x": 1.6, "y": -1.4, "z": 1.0}, "center": {"x": 0, "y": 0, "z": -0.2}}
     # said outright, so that a finger can turn it too
     figure.update_scenes(**axes, camera=camera, dragmode="turntable", aspectmode="cube")
     _lay_out(figure)

@@ -70,9 +70,7 @@ def ode_flow(kernel, y, times, kernel_test):
 
 
 def _high_water_mb():
-    status = Path(
-        "/proc/self/status"
-    ).read_text()  # ru_maxrss would include the peak of the parent
+    status = Path("/proc/self/status").read_text()  # ru_maxrss would include the peak of the parent
     return int(re.search(r"VmHWM:\s*(\d+) kB", status)[1]) / 1024
 
 
