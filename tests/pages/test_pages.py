@@ -59,13 +59,19 @@ def browser():
         browser.close()
 
 
+def complaint(line) -> bool:
+    """Errors and warnings, but not what a machine without a graphics card says about the speed of a landscape."""
+    slow = ("GL Driver Message (OpenGL, Performance", "willReadFrequently", "software WebGL")
+    return line.type in ("error", "warning") and not any(each in line.text for each in slow)
+
+
 def opened(browser, address: str, name: str):
     """Open a page and note what it asks for and what goes wrong."""
     page = browser.new_context(viewport=DESKTOP, color_scheme="light").new_page()
     seen = SimpleNamespace(page=page, name=name, requests=[], errors=[])
     page.on("request", lambda request: seen.requests.append(request.url))
     page.on("pageerror", lambda error: seen.errors.append(str(error)))
-    page.on("console", lambda line: seen.errors.append(line.text) if line.type in ("error", "warning") else None)
+    page.on("console", lambda line: seen.errors.append(line.text) if complaint(line) else None)
     page.on("response", lambda got: seen.errors.append(f"{got.status} {got.url}") if got.status >= 400 else None)
     page.goto(f"{address}{name}.html", wait_until="load")
     page.evaluate("window.MathJax?.startup?.promise")
