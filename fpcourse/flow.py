@@ -181,7 +181,9 @@ def _lfp(x, y, x_test, frequencies, spectrum, initial, initial_test) -> dict:
     return {"y": y, "initial": start, "initial_test": start_test, **kernels}
 
 
-def loss_flow(kernel, gradient, until, *, initial=None, target=None, tolerance=1e-6) -> tuple[np.ndarray, np.ndarray]:
+def loss_flow(
+    kernel, gradient, until, *, initial=None, target=None, tolerance: float = 1e-6
+) -> tuple[np.ndarray, np.ndarray]:
     """The flow of any loss of the outputs: d alpha/dt = -gradient(u), u = initial + K alpha, from alpha = 0.
 
     A linear model moves by theta - theta_0 = J^T alpha, J its gradients at the training points and K = J J^T. So its
