@@ -116,6 +116,8 @@ def hessian_spectrum(model: nn.Module, x, y, *, extreme: int | None = None) -> n
         found = eigsh(shifted, number, which=which, v0=start, tol=1e-13, return_eigenvectors=False)
         return np.sort(found) - shift
 
+    if not product(start).any():  # no direction of a random vector is curved: H = 0, which Lanczos does not take
+        return np.zeros(2 * extreme)
     # The tolerance is relative to each eigenvalue, and many may be zero: shifted by the largest, none is.
     scale = np.abs(ends("LM", 1)).item()
     return np.concatenate([ends("SA", extreme, -scale), ends("LA", extreme, scale)])

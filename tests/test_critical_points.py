@@ -123,6 +123,8 @@ def test_lanczos_among_many_zeros():
     every, ends = hessian_spectrum(wide, x, y), hessian_spectrum(wide, x, y, extreme=8)
     np.testing.assert_allclose(ends, np.concatenate([every[:8], every[-8:]]), atol=1e-12 * every[-1])
     assert inertia(ends) == (0, 10, 6)
+    flat_place = TwoLayer(2, 3, bias=None, w_std=0, a_std=0)  # relu, all weights zero
+    np.testing.assert_array_equal(hessian_spectrum(flat_place, x, y[:, :1], extreme=2), np.zeros(4))
 
 
 def test_rows_of_parameters_that_the_gradient_does_not_feel_are_zero():
