@@ -56,11 +56,7 @@ class _Loss:
         gradient = torch.cat([each.reshape(-1) for each in gradients])
 
         def product(vector: np.ndarray) -> np.ndarray:
-            # a piecewise linear network may be constant in a parameter: its row of H is zero
-            along = torch.autograd.grad(
-                gradient, self.parameters, torch.as_tensor(vector).reshape(-1), retain_graph=True,
-                allow_unused=True, materialize_grads=True,
-            )  # fmt: skip
+            along = torch.autograd.grad(gradient, self.parameters, torch.as_tensor(vector).reshape(-1), retain_graph=True)
             return self.flat(along)
 
         return product

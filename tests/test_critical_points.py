@@ -127,7 +127,7 @@ def test_lanczos_among_many_zeros():
     np.testing.assert_array_equal(hessian_spectrum(flat_place, x, y[:, :1], extreme=2), np.zeros(4))
 
 
-def test_rows_of_parameters_that_the_gradient_does_not_feel_are_zero():
+def test_spectrum_of_linear_regression():
     model = randomize(MLP([2, 3], activation="linear"))
     x, y = data(outputs=3)
     block = np.c_[np.ones(9), x].T @ np.c_[np.ones(9), x] * 2 / (9 * 3)  # linear regression, three times
@@ -166,6 +166,12 @@ def test_minimize_reaches_a_minimum_and_polish_a_saddle():
     np.testing.assert_array_equal(flat(saddle), before)
     with pytest.raises(RuntimeError, match=r"no critical point was reached: \|gradient\|"):
         polish(moved, X, y, steps=1)
+
+
+def test_polish_halves_a_step_that_overshoots():
+    """y = tanh x, start at 1 tanh(0.2 x): the full Newton step does not lead to a critical point, halved ones do."""
+    start = with_parameters(TwoLayer(1, 1, bias=None, activation="tanh"), [0.2, 1.0])
+    np.testing.assert_allclose(flat(polish(start, X, np.tanh(X))), [1, 1], atol=1e-10)
 
 
 def test_a_minimum_at_infinity_is_an_error():
