@@ -56,7 +56,8 @@ class _Loss:
         gradient = torch.cat([each.reshape(-1) for each in gradients])
 
         def product(vector: np.ndarray) -> np.ndarray:
-            along = torch.autograd.grad(gradient, self.parameters, torch.as_tensor(vector).reshape(-1), retain_graph=True)
+            direction = torch.as_tensor(vector).reshape(-1)
+            along = torch.autograd.grad(gradient, self.parameters, direction, retain_graph=True)
             return self.flat(along)
 
         return product
