@@ -1,0 +1,324 @@
+"""How many samples a nonlinear model needs: its rank at a target, optimistic sample sizes, and recovery tried out.
+
+A model f(x; theta) has at a target f* = f(.; theta*) the rank R of its Jacobian df/dtheta as a function of x. The
+least R over all theta* that represent f* is the optimistic sample size: from as many generic samples the tangent model
+at theta* recovers f*, however many parameters there are, and from fewer it does not (Zhang, Zhang, Zhang, Bai, Luo, Xu,
+"Optimistic estimate uncovers the potential of nonlinear models", JML 2025; Zhang, Zhang, Zhang, Bai, "Local linear
+recovery guarantee of deep neural networks at overparameterization", JMLR 2025). Whether training from a small start
+gets there is a question to experiment, see :func:`recovery_errors`.
+
+The networks here are small and everything is float64 on the CPU.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fpcourse import checks
+from fpcourse.models import TwoLayer
+
+OPTIMIZERS = ("gd", "adam")
+NETWORKS = ("tanh", "tanh with bias", "matrix", "shared", "unshared")
+GAP = 100.0  # between the singular values that count and those that do not
+
+
+class MatrixFactorization(nn.Module):
+    """The matrix a w, read entry by entry: x (n, 2) row and column numbers from 0 -> (n, 1), the entries there.
+
+    Parameters: ``a`` (rows, width) and ``w`` (width, columns), all drawn from N(0, std^2).
+    """
+
+    def __init__(self, rows: int, columns: int, width: int, *, std: float = 1.0) -> None:
+        super().__init__()
+        rows, columns, width = (
+            checks.count(name, value) for name, value in (("rows", rows), ("columns", columns), ("width", width))
+        )
+        std = checks.positive("std", std, zero_allowed=True)
+        self.a = nn.Parameter(std * torch.randn(rows, width))
+        self.w = nn.Parameter(std * torch.randn(width, columns))
+
+    def forward(self, x: Tensor) -> Tensor:
+        row, column = x.long().unbind(dim=1)
+        return (self.a[row] * self.w.T[column]).sum(dim=1, keepdim=True)
+
+
+class TwoLayerCNN(nn.Module):
+    """Two-layer tanh network with local kernels, f(x) = sum_j sum_p a_jp tanh(w_j . x[window p]): x (n, ...) -> (n, 1).
+
+    The windows are all segments of ``kernel_size`` (d,) or squares of ``kernel_size`` x ``kernel_size`` (d1, d2) of the
+    input, without padding; each kernel has an output weight for every window (Zhang et al., JML 2025).
+
+    shape     of one input, (d,) or (d1, d2); the input may come flattened
+    width     number of kernels
+    shared    True: w_j slides over the input. False: each window has weights of its own, w_jp in place of w_j
+    std       all parameters are drawn from N(0, std^2)
+
+    Parameters: ``w`` (width, q) or (width, windows, q) with q weights per kernel, ``a`` (width, windows).
+    """
+
+    def __init__(
+        self, shape: Sequence[int], width: int, kernel_size: int, *, shared: bool = True, std: float = 1.0
+    ) -> None:
+        super().__init__()
+        windows, weights = _windows(shape, kernel_size)
+        width, std = checks.count("width", width), checks.positive("std", std, zero_allowed=True)
+        pixels = torch.arange(math.prod(shape)).reshape(tuple(shape))
+        for axis in range(len(shape)):
+            pixels = pixels.unfold(axis, kernel_size, 1)
+        self.register_buffer("pixels", pixels.reshape(windows, weights))
+        self.shared = shared
+        self.w = nn.Parameter(std * torch.randn((width, weights) if shared else (width, windows, weights)))
+        self.a = nn.Parameter(std * torch.randn(width, windows))
+
+    def forward(self, x: Tensor) -> Tensor:
+        seen = x.flatten(1)[:, self.pixels]
+        z = torch.einsum("npq,jq->njp" if self.shared else "npq,jpq->njp", seen, self.w)
+        return torch.einsum("njp,jp->n", torch.tanh(z), self.a)[:, None]
+
+
+def _shape(shape, dimensions: tuple[int, ...]) -> tuple[int, ...]:
+    entries = tuple(checks.count("each of shape", entry) for entry in np.atleast_1d(np.asarray(shape, object)))
+    if len(entries) not in dimensions:
+        raise ValueError(f"shape must have {' or '.join(map(str, dimensions))} entries here; got {entries}")
+    return entries
+
+
+def _windows(shape, kernel_size: int | None) -> tuple[int, int]:
+    """Number of windows and of pixels in each."""
+    shape, size = _shape(shape, (1, 2)), checks.count("kernel_size", kernel_size)
+    if size > min(shape):
+        raise ValueError(f"kernel_size must be at most {min(shape)} for inputs of shape {shape}; got {size}")
+    return math.prod(d + 1 - size for d in shape), size ** len(shape)
+
+
+def network(
+    name: str, shape: Sequence[int], width: int, *, std: float, kernel_size: int | None = None
+) -> TwoLayer | MatrixFactorization | TwoLayerCNN:
+    """One of the models whose optimistic sample sizes are known, float64, its parameters drawn from N(0, std^2).
+
+    name         "tanh": two-layer tanh network without bias;  "tanh with bias";  "matrix": ``MatrixFactorization``;
+                 "shared" and "unshared": ``TwoLayerCNN``
+    shape        (d,), for "matrix" (rows, columns), for the last two (d,) or (d1, d2)
+    width        neurons, kernels, or columns of the first factor
+    kernel_size  of the last two
+
+    Raises ValueError for any other name, a shape that does not fit and a kernel that is larger than the input.
+    """
+    checks.choice("name", name, NETWORKS)
+    if name == "matrix":
+        model = MatrixFactorization(*_shape(shape, (2,)), width, std=std)
+    elif name in ("shared", "unshared"):
+        model = TwoLayerCNN(_shape(shape, (1, 2)), width, kernel_size, shared=name == "shared", std=std)
+    else:
+        (d,) = _shape(shape, (1,))
+        bias = "additive" if name == "tanh with bias" else None
+        model = TwoLayer(d, width, activation="tanh", bias=bias, w_std=std, b_std=std, a_std=std)
+    return model.double()
+
+
+def optimistic_sample_size(name: str, shape: Sequence[int], k: int, *, kernel_size: int | None = None) -> int:
+    """Samples from which a :func:`network` of any width >= k can recover a target of that kind and of width k.
+
+    "tanh" k (d + 1);  "tanh with bias" k (d + 2);  "matrix" k (rows + columns - k), k the rank;  "shared" k (q + P) and
+    "unshared" k (q + 1) P for kernels of q weights, q = s or s^2, and P windows, P = d + 1 - s or the product of two.
+
+    For targets in general position: no two neurons the same up to a sign, no output weight zero (Zhang et al., JML
+    2025). Arguments and errors as in :func:`network`; ValueError also for a rank k above the smaller side.
+    """
+    checks.choice("name", name, NETWORKS)
+    k = checks.count("k", k)
+    if name == "matrix":
+        rows, columns = _shape(shape, (2,))
+        if k > min(rows, columns):
+            raise ValueError(f"a matrix of shape {(rows, columns)} has no rank k = {k}")
+        return k * (rows + columns - k)
+    if name in ("shared", "unshared"):
+        windows, weights = _windows(shape, kernel_size)
+        return k * (weights + windows if name == "shared" else (weights + 1) * windows)
+    (d,) = _shape(shape, (1,))
+    return k * (d + 1 + (name == "tanh with bias"))
+
+
+def embed(narrow: nn.Module, wide: nn.Module) -> nn.Module:
+    """``narrow`` as a part of ``wide``, two models from :func:`network`: the same function, the other neurons unused.
+
+    The first neurons get the parameters of ``narrow``; the rest keep the input weights they have in ``wide``, and their
+    output weights become zero. These null neurons add nothing to the rank where their input weights are zero, and one
+    for every output weight where they are in general position: the embedding matters.
+
+    Returns a new model; raises ValueError where ``narrow`` does not fit in.
+    """
+    result = copy.deepcopy(wide)
+    inner, outer = dict(narrow.named_parameters()), dict(result.named_parameters())
+    shapes = [{name: tuple(p.shape) for name, p in each.items()} for each in (inner, outer)]
+    if type(narrow) is not type(wide) or "a" not in outer or not _fits(*shapes):
+        raise ValueError(f"narrow must be a narrower model of the kind of wide; got {shapes[0]} and {shapes[1]}")
+    with torch.no_grad():
+        outer["a"].zero_()
+        for name, parameter in inner.items():
+            outer[name][tuple(slice(n) for n in parameter.shape)] = parameter
+    return result
+
+
+def _fits(inner: dict[str, tuple[int, ...]], outer: dict[str, tuple[int, ...]]) -> bool:
+    """Whether the shapes differ in width alone: by the same amount, along one axis of each parameter."""
+    if {name: len(shape) for name, shape in inner.items()} != {name: len(shape) for name, shape in outer.items()}:
+        return False
+    wider = [np.sort(np.subtract(outer[name], inner[name])) for name in inner]
+    return all(each[-1] == wider[0][-1] >= 0 and not each[:-1].any() for each in wider)
+
+
+def jacobian(model: nn.Module, x) -> np.ndarray:
+    """df(x_i; theta)/dtheta at the present parameters, float64 (n * c, P): a row per sample and output.
+
+    model   any torch module, x (n, ...) -> (n, c) or (n,). It is copied, never changed, and taken in evaluation mode;
+            parameters that do not require a gradient do not count
+    x       (n, ...) points; a vector of n numbers counts as (n, 1)
+
+    Raises ValueError for bad input, a model without trainable parameters or one that does not take the inputs.
+    """
+    if not isinstance(model, nn.Module) or not any(p.requires_grad for p in model.parameters()):
+        raise ValueError(f"model must be a torch module with trainable parameters; got {type(model).__name__}")
+    model = copy.deepcopy(model).double().cpu().eval()
+    x = torch.as_tensor(_inputs("x", x))
+    trained = {name: parameter.detach() for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+    def output(parameters: dict[str, Tensor], point: Tensor) -> Tensor:
+        return torch.func.functional_call(model, parameters, (point[None],)).flatten()
+
+    try:
+        rows = torch.func.vmap(torch.func.jacrev(output), (None, 0))(trained, x)
+    except (RuntimeError, IndexError) as error:
+        raise ValueError(f"the model does not take x of shape {tuple(x.shape)}: {error}") from None
+    parts = [part.detach().flatten(2).flatten(0, 1) for part in rows.values()]
+    return checks.array("the Jacobian of the model", torch.cat(parts, dim=1))
+
+
+def _inputs(name: str, x) -> np.ndarray:
+    array = checks.array(name, x)
+    if array.ndim == 0:
+        raise ValueError(f"{name} must hold points, shape (n,) or (n, ...); got a single number")
+    return array[:, None] if array.ndim == 1 else array
+
+
+def model_rank(model: nn.Module, x, *, tolerance: float = 1e-12) -> int:
+    """Rank of the :func:`jacobian` at x: singular values above ``tolerance`` times the largest.
+
+    At most n c; for the rank of the model take clearly more samples, in general position. A rank is a number only where
+    the singular values have a gap: ValueError if no factor of 100 lies between the last one that counts and the next
+    (choose a tolerance inside a gap, or look at ``numpy.linalg.svd`` of the Jacobian). Otherwise raises as
+    :func:`jacobian` does, and for a tolerance outside (0, 1) (Zhang et al., arXiv:2211.11623, 2022).
+    """
+    return _rank(np.linalg.svd(jacobian(model, x), compute_uv=False), tolerance)
+
+
+def _rank(values: np.ndarray, tolerance: float) -> int:
+    if not 0 < checks.number("tolerance", tolerance) < 1:
+        raise ValueError(f"tolerance must lie between 0 and 1; got {tolerance}")
+    rank = int((values > tolerance * values[0]).sum())
+    if 0 < rank < len(values) and values[rank - 1] < GAP * values[rank]:
+        raise ValueError(
+            f"no rank at tolerance {tolerance:g}: singular values {rank} and {rank + 1} are"
+            f" {values[rank - 1] / values[0]:.1e} and {values[rank] / values[0]:.1e} of the largest, without a gap"
+        )
+    return rank
+
+
+def tangent_recovery(model: nn.Module, x, x_test, *, seed: int, repeats: int = 20, tolerance: float = 1e-12) -> float:
+    """Relative test error of the tangent model at ``model``, fitted to the samples x of ``model`` itself.
+
+    The tangent model f* + J (theta - theta*) starts at parameters drawn from N(theta*, 1), and gradient descent on the
+    samples takes it to the interpolant nearest to its start. The error that remains at x_test, relative to the error of
+    the start there (both as root mean squares over ``repeats`` starts), is 0 exactly if f* is locally linearly
+    recoverable from x (Zhang et al., JMLR 2025): if the rows of the Jacobian at x span those at x_test. It is rounding
+    from R generic samples on, R the :func:`model_rank`, and lies well above it for R - 1.
+
+    x, x_test   (n, ...) and (m, ...) points
+    tolerance   and errors as in :func:`model_rank`
+    """
+    rows, test = jacobian(model, x), jacobian(model, x_test)
+    generator = np.random.default_rng(checks.count("seed", seed, minimum=0))
+    starts = generator.standard_normal((rows.shape[1], checks.count("repeats", repeats)))
+    _, values, directions = np.linalg.svd(rows, full_matrices=False)
+    fitted = directions[: _rank(values, tolerance)]
+    start, left = test @ starts, test @ (starts - fitted.T @ (fitted @ starts))
+    if not start.any():
+        raise ValueError("the Jacobian of the model vanishes at x_test: there is nothing to recover")
+    return float(np.linalg.norm(left) / np.linalg.norm(start))
+
+
+def recovery_errors(
+    *,
+    name: str,
+    shape: Sequence[int],
+    width: int,
+    x,
+    y,
+    sizes: Sequence[int],
+    seeds: Sequence[int],
+    std: float,
+    steps: int,
+    learning_rate: float,
+    optimizer: str = "gd",
+    kernel_size: int | None = None,
+    shuffle: bool = True,
+) -> dict[str, np.ndarray]:
+    """Train a :func:`network` from a small start on n of the samples, each n in ``sizes``: a column of a heat map.
+
+    All arguments are numbers, texts and arrays, so :func:`fpcourse.sweep.run` takes this function for its points; the
+    trainings of one point run side by side (a batch of ``len(seeds) * len(sizes)`` networks). Each minimises its mean
+    square error, with all its samples at every step. A seed draws the start and, unless ``shuffle`` is off, the order
+    of the points.
+
+    name, shape, width, std, kernel_size   as in :func:`network`
+    x, y      (N, ...) and (N,): where the target is known. The errors are over all of them, seen and unseen
+    optimizer "gd" or "adam". From a small start gradient descent lets the neurons grow one direction after the other;
+              Adam, which makes every parameter grow alike, loses much of that
+    shuffle   False: the samples are the first n points as they come. So for matrices, where few random entries seldom
+              determine the rest
+
+    Returns float64 arrays (len(seeds), len(sizes)): "test_error", |f - y| / |y| over all N points, and "train_error",
+    the root mean square error at the samples over that of y; test errors mean something only where it is small. Raises
+    ValueError for bad input, sizes above N included, and where a training diverges.
+    """
+    x, y = _inputs("x", x), checks.array("y", y, ndim=1)
+    checks.same_length("x", x, "y", y)
+    sizes = [checks.count("each of sizes", size) for size in np.atleast_1d(sizes).tolist()]
+    seeds = [checks.count("each of seeds", seed, minimum=0) for seed in np.atleast_1d(seeds).tolist()]
+    steps, learning_rate = checks.count("steps", steps), checks.positive("learning_rate", learning_rate)
+    if max(sizes) > len(x) or not y.any():
+        raise ValueError(f"sizes must be at most {len(x)}, the points in x, and y not all zero; got {max(sizes)}")
+    models, order = [], []
+    for seed in seeds:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            models += [network(name, shape, width, std=std, kernel_size=kernel_size)] * len(sizes)
+        rows = np.random.default_rng(seed).permutation(len(x)) if shuffle else np.arange(len(x))
+        order += [rows[: max(sizes)]] * len(sizes)
+    points, targets = torch.as_tensor(x[np.stack(order)]), torch.as_tensor(y[np.stack(order)])
+    sizes_each = torch.tensor(sizes * len(seeds))[:, None]
+    share = (torch.arange(max(sizes)) < sizes_each) / sizes_each.double()  # of each sample in the loss of each network
+    parameters, _ = torch.func.stack_module_state(models)
+
+    def outputs(parameters: dict[str, Tensor], points: Tensor) -> Tensor:
+        return torch.func.functional_call(models[0], parameters, (points,))[:, 0]
+
+    together = torch.func.vmap(outputs)
+    method = {"gd": torch.optim.SGD, "adam": torch.optim.Adam}[checks.choice("optimizer", optimizer, OPTIMIZERS)]
+    descent = method(parameters.values(), lr=learning_rate, fused=True)
+    for _ in range(steps):
+        descent.zero_grad()
+        (share * (together(parameters, points) - targets) ** 2).sum().backward()
+        descent.step()
+    with torch.no_grad():
+        everywhere = torch.func.vmap(outputs, (0, None))(parameters, torch.as_tensor(x))
+        train = (share * (together(parameters, points) - targets) ** 2).sum(dim=1).sqrt() / np.sqrt((y**2).mean())
+        test = torch.linalg.norm(everywhere - torch.as_tensor(y), dim=1) / np.linalg.norm(y)
+    errors = {"test_error": test, "train_error": train}
+    return {key: checks.array(key, value).reshape(len(seeds), len(sizes)) for key, value in errors.items()}
