@@ -200,6 +200,13 @@ def test_jacobian_agrees_with_central_differences_for_several_outputs():
     np.testing.assert_allclose(recovery.jacobian(model, x), np.stack(columns, axis=1), atol=1e-8)
 
 
+def test_the_jacobian_is_that_of_evaluation_mode():
+    model = nn.Sequential(nn.Dropout(0.5), nn.Linear(2, 1, bias=False)).train()
+    x = samples("tanh", (2,), 5)
+    np.testing.assert_allclose(recovery.jacobian(model, x), x, rtol=1e-15)
+    assert model.training
+
+
 def test_a_rank_without_a_gap_is_refused():
     class Diagonal(nn.Module):
         def __init__(self):
@@ -211,7 +218,7 @@ def test_a_rank_without_a_gap_is_refused():
 
     x = np.diag([1.0, 1e-3, 1e-4, 1e-8, 0.0])
     assert recovery.model_rank(Diagonal(), x, tolerance=1e-6) == 3
-    assert recovery.model_rank(Diagonal(), x) == 4
+    assert [recovery.model_rank(Diagonal(), scale * x) for scale in (1e-6, 1.0, 1e6)] == [4, 4, 4]
     with pytest.raises(ValueError, match=r"singular values 2 and 3 are 1.0e-03 and 1.0e-04"):
         recovery.model_rank(Diagonal(), x, tolerance=5e-4)
     assert recovery.model_rank(Diagonal(), 0 * x) == 0
