@@ -162,8 +162,8 @@ def scrub_images(
         go.Frame(name=_label(time), data=[go.Heatmap(z=z.tolist()), go.Scatter(y=_short(row))], traces=[0, 1])
         for time, z, row in zip(times, grey, curve, strict=True)
     ]
-    figure.update_xaxes(visible=False, constrain="domain", col=1)
-    figure.update_yaxes(visible=False, autorange="reversed", scaleanchor="x", constrain="domain", col=1)
+    figure.update_xaxes(visible=False, col=1)
+    figure.update_yaxes(visible=False, autorange="reversed", scaleanchor="x", col=1)
     ticks = {"type": "log", "dtick": "D2"}  # 1, 2, 5, 10: nine digits a decade would crowd a phone
     figure.update_xaxes(title_text=x_label, range=_range(limits[0]), col=2, **ticks)
     figure.update_yaxes(range=_range(limits[1]), col=2, **ticks)
