@@ -150,8 +150,14 @@ def test_fits_a_phone(visit):
         """[...document.querySelectorAll("figure.fpc-scrub .fpc-plot")]
         .every(p => Object.entries(p.layout).every(([k, v]) => !/^xaxis/.test(k) || v.domain[1] - v.domain[0] === 1))"""
     )
+    squeezed = visit.page.evaluate(
+        """[...document.querySelectorAll(".bd-article .cell_output img")]
+            .map(i => (i.width / i.height) / (i.naturalWidth / i.naturalHeight))
+            .filter(ratio => Math.abs(ratio - 1) > 0.05).length"""
+    )
     visit.page.set_viewport_size(DESKTOP)
     assert wide == 0
+    assert squeezed == 0
     assert stacked
 
 
