@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from random_parameters import randomize
 from torch import nn
 
 from fpcourse import landscape
@@ -26,15 +27,6 @@ from fpcourse.models import MLP, TwoLayer, antisymmetric
 
 KINDS = ["additive", "shift", None, "deep"]
 X = np.linspace(-2, 2, 20)
-
-
-def randomize(model: nn.Module, seed: int = 0) -> nn.Module:
-    generator = torch.Generator().manual_seed(seed)
-    model.double()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.normal_(generator=generator)
-    return model
 
 
 def network(kind, activation="tanh", *, seed=0, m=3, inputs=2, outputs=2) -> nn.Module:

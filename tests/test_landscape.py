@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from random_parameters import randomize
 from torch import nn
 
 from fpcourse import training
@@ -23,15 +24,6 @@ from fpcourse.models import MLP, CircularCNN, Ensemble, TwoLayer, antisymmetric
 
 def normals(*shape, seed=0):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def randomize(model: nn.Module, seed: int = 0) -> nn.Module:
-    generator = torch.Generator().manual_seed(seed)
-    model.double()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.normal_(generator=generator)
-    return model
 
 
 def network(kind: str, bias, *, seed: int = 0, activation: str = "relu", m: int = 6) -> nn.Module:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from random_parameters import randomize
 from torch import nn
 
 from fpcourse import models
@@ -27,16 +28,6 @@ activations = st.sampled_from(sorted(SCALAR))
 
 def normals(*shape, seed=0):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def randomize(model: nn.Module, seed: int) -> nn.Module:
-    """Every parameter drawn anew in float64, so that none sits at a special value such as a zero bias."""
-    generator = torch.Generator().manual_seed(seed)
-    model.double()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.normal_(generator=generator)
-    return model
 
 
 def test_the_table_of_activations_is_the_one_tested():
