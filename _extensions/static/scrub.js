@@ -121,7 +121,7 @@
       const controls = make("div", { className: "fpc-controls" });
       controls.append(this.button, this.range, this.output);
       this.plot.after(controls);
-      this.button.addEventListener("click", () => (this.timer ? this.pause() : this.play()));
+      this.button.addEventListener("click", () => (this.running ? this.pause() : this.play()));
       this.range.addEventListener("input", () => {
         this.pause();
         this.show(Number(this.range.value));
@@ -142,19 +142,22 @@
       return this.draw();
     }
 
-    play() {
-      if (this.shown === this.frames.length - 1) this.show(0);
+    /* One step after another, each counted from the end of its drawing: a slow machine plays slower and skips nothing. */
+    async play() {
       this.button.textContent = "Pause";
       const seconds = reducedMotion.matches ? SECONDS_PER_FRAME_REDUCED : SECONDS_PER_FRAME;
-      this.timer = setInterval(() => {
-        this.show(this.shown + 1);
-        if (this.shown === this.frames.length - 1) this.pause();
-      }, 1000 * seconds);
+      const run = (this.running = {});
+      let next = this.shown === this.frames.length - 1 ? 0 : this.shown + 1;
+      while (this.running === run) {
+        await this.show(next);
+        if (next === this.frames.length - 1 && this.running === run) this.pause();
+        next += 1;
+        await new Promise((resolve) => setTimeout(resolve, 1000 * seconds));
+      }
     }
 
     pause() {
-      clearInterval(this.timer);
-      this.timer = undefined;
+      this.running = undefined;
       this.button.textContent = "Play";
     }
 
