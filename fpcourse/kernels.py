@@ -18,6 +18,7 @@ from fpcourse.harmonics import SPHERE_TOLERANCE, quarter_circle_rule, zonals
 from fpcourse.models import MLP, TwoLayer
 
 BLOCK_SAMPLES, BLOCK_BYTES = 256, 2**27  # a block of gradients stays below both
+BLOCK = 256  # rows and columns of a kernel computed at once: what the processor's cache holds
 
 # Gradients of a block of b samples with c outputs, factored by layer: each term (delta (b, c, w), h (b, v) or None,
 # constant) adds (delta . delta') (h . h' + constant) to the kernel. For a dense layer delta is the derivative of the
@@ -177,15 +178,37 @@ def two_layer_ntk(x1, x2=None, *, bias: bool, trained: str) -> np.ndarray:
     With bias=True the inputs are (x, 1) / sqrt 2 and the bias starts at zero: in terms of ``TwoLayer``
     bias="additive", b_std=0, scale=(2 * m)**-0.5. Then the first-layer kernel is H-bar of Basri et al.
 
-    Angles come from |x - x'| and |x + x'|, which do not cancel: the diagonal is exact. Without x2 the matrix is
+    Small angles come from |x - x'|, and those near pi from |x + x'|, which do not cancel: the diagonal is exact. Without x2 the matrix is
     symmetric to the last bit. Raises ValueError for points more than 1e-6 off the sphere and for bad input.
     """
     a = _on_sphere("x1", x1)
     b = a if x2 is None else _on_sphere("x2", x2)
     if a.shape[1] != b.shape[1]:
         raise ValueError(f"x1 and x2 must have the same dimension; got shapes {tuple(a.shape)} and {tuple(b.shape)}")
-    far, near = (torch.cdist(a, s * b, compute_mode="donot_use_mm_for_euclid_dist").numpy() for s in (1, -1))
-    return _two_layer_kernel(2 * np.arctan2(far, near), bias, trained)
+    checks.choice("trained", trained, ("first", "both"))
+    checks.choice("bias", bias, (True, False))
+    kernel = a.new_empty(len(a), len(b))
+    for i in range(0, len(a), BLOCK):
+        for j in range(i if b is a else 0, len(b), BLOCK):
+            block = _two_layer_kernel(*_cos_sin_angle(a[i : i + BLOCK], b[j : j + BLOCK]), bias, trained)
+            if b is a and i == j:
+                block = block.triu() + block.triu(1).T  # a product rounds its two halves apart
+            elif b is a:
+                kernel[j : j + BLOCK, i : i + BLOCK] = block.T
+            kernel[i : i + BLOCK, j : j + BLOCK] = block
+    return kernel.numpy()
+
+
+def _cos_sin_angle(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """cos, sin and value of the angles between rows on the unit sphere, all to rounding."""
+    cos = a @ b.T
+    angle, sin = cos.clamp(-1.0, 1.0).arccos_(), (1 - cos * cos).clamp_(min=0.0).sqrt_()
+    i, j = (cos.abs() > 0.999).nonzero(as_tuple=True)  # there the product cancels, and distances do not
+    far, near = ((a[i] - sign * b[j]).norm(dim=1) for sign in (1, -1))
+    angle[i, j] = 2 * torch.atan2(far, near)
+    square = near**2 + far**2  # 4 up to rounding, which this takes out: equal points give exactly 1 and 0
+    cos[i, j], sin[i, j] = (near**2 - far**2) / square, 2 * far * near / square
+    return cos, sin, angle
 
 
 def _on_sphere(name: str, x) -> Tensor:
@@ -197,24 +220,21 @@ def _on_sphere(name: str, x) -> Tensor:
     return torch.as_tensor(array / norms)
 
 
-def _angle(t) -> np.ndarray:
-    """Angle in [0, pi] of a cosine that rounding may have carried past +-1."""
+def _of_cosine(t) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """cos, sin and value of an angle in [0, pi] whose cosine rounding may have carried past +-1."""
     t = checks.array("t", t)
     if np.abs(t).max() > 1 + SPHERE_TOLERANCE:
         raise ValueError(f"t is the cosine of an angle and must lie in [-1, 1]; got values up to {np.abs(t).max():g}")
-    return np.arccos(np.clip(t, -1.0, 1.0))
+    t = np.clip(t, -1.0, 1.0)
+    return t, np.sqrt((1 - t) * (1 + t)), np.arccos(t)
 
 
-def _arc_cosine(theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    zero = (np.pi - theta) / (2 * np.pi)
-    return zero, np.cos(theta) * zero + np.sin(np.minimum(theta, np.pi - theta)) / (2 * np.pi)  # sin(np.pi) is not 0
-
-
-def _two_layer_kernel(theta: np.ndarray, bias: bool, trained: str) -> np.ndarray:
-    checks.choice("trained", trained, ("first", "both"))
-    checks.choice("bias", bias, (True, False))
-    zero, one = _arc_cosine(theta)
-    kernel = np.cos(theta) * zero + (2 * one if trained == "both" else 0.0)
+def _two_layer_kernel(cos, sin, angle, bias: bool, trained: str):
+    """numpy arrays or tensors."""
+    zero = (np.pi - angle) / (2 * np.pi)
+    kernel = cos * zero
+    if trained == "both":
+        kernel = kernel + 2 * (kernel + sin / (2 * np.pi))
     return (kernel + zero) / 2 if bias else kernel
 
 
@@ -225,12 +245,13 @@ def arc_cosine_0(t) -> np.ndarray:
     2009). Like all kernels here it is float64 of the shape of t, exact at t = +-1, and raises ValueError for t more
     than 1e-6 outside [-1, 1].
     """
-    return _arc_cosine(_angle(t))[0]
+    return (np.pi - _of_cosine(t)[2]) / (2 * np.pi)
 
 
 def arc_cosine_1(t) -> np.ndarray:
     """kappa_2 of Cao et al. (IJCAI 2021), E[relu(w.x) relu(w.x')] = t kappa_1 + sqrt(1 - t^2) / 2 pi; t any shape."""
-    return _arc_cosine(_angle(t))[1]
+    cos, sin, angle = _of_cosine(t)
+    return (cos * (np.pi - angle) + sin) / (2 * np.pi)
 
 
 def basri_kernel(t, *, bias: bool) -> np.ndarray:
@@ -238,7 +259,7 @@ def basri_kernel(t, *, bias: bool) -> np.ndarray:
 
     Basri et al. (NeurIPS 2019), after Du et al. (ICLR 2019) and Xie et al. (AISTATS 2017). See :func:`two_layer_ntk`.
     """
-    return _two_layer_kernel(_angle(t), bias, "first")
+    return _two_layer_kernel(*_of_cosine(t), bias, "first")
 
 
 def cao_kernel(t, *, bias: bool = False) -> np.ndarray:
@@ -246,7 +267,7 @@ def cao_kernel(t, *, bias: bool = False) -> np.ndarray:
 
     Cao et al. (IJCAI 2021), who have no bias. See :func:`two_layer_ntk` for the network and what its bias means.
     """
-    return _two_layer_kernel(_angle(t), bias, "both")
+    return _two_layer_kernel(*_of_cosine(t), bias, "both")
 
 
 def sphere_eigenvalues(kernel: Callable[[np.ndarray], np.ndarray], dim: int, degrees) -> np.ndarray:
