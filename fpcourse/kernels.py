@@ -178,8 +178,9 @@ def two_layer_ntk(x1, x2=None, *, bias: bool, trained: str) -> np.ndarray:
     With bias=True the inputs are (x, 1) / sqrt 2 and the bias starts at zero: in terms of ``TwoLayer``
     bias="additive", b_std=0, scale=(2 * m)**-0.5. Then the first-layer kernel is H-bar of Basri et al.
 
-    Small angles come from |x - x'|, and those near pi from |x + x'|, which do not cancel: the diagonal is exact. Without x2 the matrix is
-    symmetric to the last bit. Raises ValueError for points more than 1e-6 off the sphere and for bad input.
+    Small angles come from |x - x'| and those near pi from |x + x'|, which do not cancel: the diagonal is exact. Without
+    x2 the matrix is symmetric to the last bit. Raises ValueError for points more than 1e-6 off the sphere and for bad
+    input.
     """
     a = _on_sphere("x1", x1)
     b = a if x2 is None else _on_sphere("x2", x2)

@@ -60,15 +60,31 @@ def test_nudft_on_a_uniform_grid_is_the_fft():
     np.testing.assert_allclose(result, np.fft.fft(y, axis=0) / n, atol=1e-14)
 
 
-def test_nudft_agrees_with_finufft_at_scattered_points():
-    finufft = pytest.importorskip("finufft", reason="finufft is the yardstick, see requirements.txt")
+@pytest.mark.parametrize(("d", "shape"), [(1, (3000,)), (2, (3000, 3)), (3, (2, 3000, 4))])
+def test_nudft_is_the_same_with_and_without_finufft(monkeypatch, d, shape):
+    assert fourier.finufft is not None, "finufft is pinned in requirements.txt"
     rng = np.random.default_rng(2)
-    # 3000 x 1000 exceeds one block, so the seam between blocks is crossed
-    x, y, k = rng.uniform(-1, 2, (3000, 2)), rng.normal(size=3000), rng.uniform(-20, 20, (1000, 2))
-    expected = finufft.nufft2d3(
-        *np.ascontiguousarray(2 * np.pi * x.T), y.astype(complex), *np.ascontiguousarray(k.T), isign=-1, eps=1e-13
-    )
-    np.testing.assert_allclose(fourier.nudft(x, y, k)[:, 0], expected / 3000, atol=1e-12)
+    # 3000 x 1000 exceeds one block of the direct sum, so the seam between blocks is crossed
+    x, y, k = rng.uniform(-1, 2, (3000, d)), rng.normal(size=shape), rng.uniform(-4, 9, (1000, d))
+    assert fourier._fast_sum_pays(x, k, columns=8)
+    fast = fourier.nudft(x, y, k)
+    monkeypatch.setattr(fourier, "finufft", None)
+    np.testing.assert_allclose(fast, fourier.nudft(x, y, k), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("x", "k"),
+    [
+        (np.linspace(0, 1, 5000) * 1e9, np.arange(200.0)),  # a grid of 2e11 cycles would not fit in memory
+        (np.random.default_rng(3).uniform(size=(5000, 4)), np.ones((200, 4))),  # finufft ends at three dimensions
+    ],
+    ids=["far apart", "four dimensions"],
+)
+def test_nudft_sums_directly_where_finufft_cannot(monkeypatch, x, k):
+    monkeypatch.setattr(fourier, "finufft", "not to be called")
+    found = fourier.nudft(x, np.ones(5000), k)[7, 0]
+    phase = x.reshape(5000, -1) @ k.reshape(200, -1)[7]
+    np.testing.assert_allclose(found, np.exp(-2j * np.pi * phase).mean(), atol=1e-6)
 
 
 @settings(deadline=None)

@@ -9,12 +9,19 @@ import torch
 
 from fpcourse import fourier
 
+SUMS = {
+    "n = 10 000, K = 200": (10_000, 1),
+    "n = 1 000 000, K = 200": (1_000_000, 1),
+    "n = 10 000, K = 128^2": (10_000, 2),
+}
 
-@pytest.fixture(scope="module")
-def spectrum():
-    """10 000 points on the unit interval, one channel, 200 frequencies."""
+
+def spectrum(name):
+    """Points in the unit interval or square, one channel, and frequencies."""
+    n, d = SUMS[name]
     rng = np.random.default_rng(0)
-    return rng.uniform(size=10_000), rng.normal(size=10_000), np.arange(200.0)
+    k = np.arange(200.0) if d == 1 else np.stack(np.meshgrid(*[np.arange(-64.0, 64)] * 2), axis=-1).reshape(-1, 2)
+    return rng.uniform(size=(n, d)), rng.normal(size=n), k
 
 
 @pytest.fixture(scope="module")
@@ -24,17 +31,16 @@ def images():
     return rng.uniform(size=(10_000, 784)), np.eye(10)[rng.integers(10, size=10_000)]
 
 
-@pytest.mark.benchmark(group="nudft: n = 10 000, K = 200")
-def test_nudft(benchmark, spectrum):
-    benchmark(fourier.nudft, *spectrum)
-
-
-@pytest.mark.benchmark(group="nudft: n = 10 000, K = 200")
-def test_nudft_by_finufft(benchmark, spectrum):
-    finufft = pytest.importorskip("finufft", reason="finufft is the yardstick, see requirements.txt")
-    x, y, k = spectrum
-    coefficients = benchmark(finufft.nufft1d3, 2 * np.pi * x, y.astype(complex), k, isign=-1, eps=1e-12)
-    np.testing.assert_allclose(coefficients / len(x), fourier.nudft(x, y, k)[:, 0], atol=1e-11)
+@pytest.mark.parametrize("library", ["finufft", None], ids=["as it is", "direct"])
+@pytest.mark.parametrize("name", SUMS)
+def test_nudft(benchmark, monkeypatch, name, library):
+    benchmark.group = f"nudft: {name}"
+    data = spectrum(name)
+    expected = fourier.nudft(*data)
+    if library is None:
+        monkeypatch.setattr(fourier, "finufft", None)
+    found = benchmark.pedantic(fourier.nudft, data, rounds=3, warmup_rounds=1)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-11)
 
 
 @pytest.mark.benchmark(group="gaussian split: n = 10 000, d = 784, c = 10")
