@@ -18,7 +18,7 @@ test: book
 		--nbval-cell-timeout=300 --ignore-glob='*/homework.ipynb' -n 2 --dist loadfile
 
 links: $(VENV)/installed
-	$(BIN)/jupyter-book build . --builder linkcheck
+	$(BIN)/jupyter-book build . --builder linkcheck --path-output _build/links
 
 lab: $(VENV)/installed
 	$(BIN)/jupyter lab
