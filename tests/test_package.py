@@ -38,6 +38,7 @@ MAY_IMPORT = {
     "recovery": {"models", "training"},
     "plotting": {"trajectory", "fourier", "diagnosis"},
     "interactive": {"trajectory", "fourier", "plotting"},
+    "live": set(),
     "homework": set(),
 }
 
