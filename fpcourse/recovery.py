@@ -284,8 +284,9 @@ def recovery_errors(
               determine the rest
 
     Returns float64 arrays (len(seeds), len(sizes)): "test_error", |f - y| / |y| over all N points, and "train_error",
-    the root mean square error at the samples over that of y; test errors mean something only where it is small. Raises
-    ValueError for bad input, sizes above N included, and where a training diverges.
+    the root mean square error at the samples over that of y; test errors mean something only where it is small. And
+    "outputs" (len(seeds), len(sizes), N), what each network learned. Raises ValueError for bad input, sizes above N
+    included, and where a training diverges.
     """
     x, y = _inputs("x", x), checks.array("y", y, ndim=1)
     checks.same_length("x", x, "y", y)
@@ -320,5 +321,6 @@ def recovery_errors(
         everywhere = torch.func.vmap(outputs, (0, None))(parameters, torch.as_tensor(x))
         train = (share * (together(parameters, points) - targets) ** 2).sum(dim=1).sqrt() / np.sqrt((y**2).mean())
         test = torch.linalg.norm(everywhere - torch.as_tensor(y), dim=1) / np.linalg.norm(y)
-    errors = {"test_error": test, "train_error": train}
-    return {key: checks.array(key, value).reshape(len(seeds), len(sizes)) for key, value in errors.items()}
+    results = {"test_error": test, "train_error": train, "outputs": everywhere}
+    grid = (len(seeds), len(sizes))
+    return {key: checks.array(key, value).reshape(*grid, *value.shape[1:]) for key, value in results.items()}

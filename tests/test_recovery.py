@@ -316,6 +316,7 @@ def test_networks_trained_side_by_side_are_those_trained_alone(name, method):
         test, train = np.sqrt(squares.mean()), np.sqrt(squares[rows].mean())
         assert together["test_error"][i, j] == pytest.approx(test, rel=1e-8)
         assert together["train_error"][i, j] == pytest.approx(train, rel=1e-8)
+        np.testing.assert_allclose(together["outputs"][i, j], fitted, rtol=1e-7)
 
 
 def test_a_sweep_takes_it_and_leaves_the_random_state_alone(tmp_path):
