@@ -1,0 +1,187 @@
+"""Sphinx extension: what the front page takes from the lessons, so that it cannot disagree with them.
+
+``{course-map}`` draws which lesson comes after which, with the minutes that each lesson states; ``{living-figure}``
+shows the first scrubber of another page, with a still picture of it until the scripts arrive.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import posixpath
+import re
+from pathlib import Path
+
+import nbformat
+from docutils import nodes
+from docutils.parsers.rst import directives
+from sphinx.errors import ExtensionError
+from sphinx.util.docutils import SphinxDirective
+
+from fpcourse.plotting import COLORS
+
+LINK = re.compile(r"\[([^\]]+)\]\(([^)#]+\.ipynb)\)")
+# The line that closes the opening of every lesson: *About 20 minutes to read, half a minute to run. You need: ...*
+TIMES = re.compile(r"^\*(?:About )?(\w+) minutes to read, ([^.]+?) to run(?: on two cores)?\. ?(.*)\*$", re.MULTILINE)
+
+
+def opening(path: Path) -> tuple[str, str, str, str]:
+    """Title, minutes to read, time to run, and what is needed, as the first cell of a notebook states them."""
+    text = nbformat.read(path, as_version=4).cells[0].source
+    times = TIMES.search(text)
+    if not times:
+        raise ExtensionError(f"{path}: the opening has no line like '*About 20 minutes to read, ... to run. ...*'")
+    return text.partition("\n")[0].removeprefix("# "), *times.groups()
+
+
+def prerequisites(page: str, needs: str) -> list[str]:
+    """The pages that ``needs`` links to, as names in the table of contents."""
+    folder = posixpath.dirname(page)
+    return [posixpath.normpath(posixpath.join(folder, link.removesuffix(".ipynb"))) for _, link in LINK.findall(needs)]
+
+
+def tree(needed: dict[str, list[str]]) -> dict[str, str | None]:
+    """For each page the one page under which the map shows it: of all that it needs, the last one on the way there.
+
+    needed   page -> pages it needs, in reading order; a chapter's pages lie in the folder named like the chapter
+    """
+    above: dict[str, str | None] = {}
+    depth: dict[str, int] = {}
+
+    def place(page: str) -> None:
+        if page in above:
+            return
+        chapter = posixpath.dirname(page)
+        own = [other for other in needed[page] if other.startswith(chapter)] if chapter in needed else []
+        for other in own:
+            place(other)
+        above[page] = max(own, key=depth.__getitem__, default=chapter if chapter in needed else None)
+        if above[page] is not None:
+            place(above[page])
+        depth[page] = 0 if above[page] is None else depth[above[page]] + 1
+
+    for page in needed:
+        place(page)
+    return above
+
+
+class CourseMap(SphinxDirective):
+    """A nested list of all lessons, each below the one it needs; the style sheet draws the lines between them."""
+
+    def run(self) -> list[nodes.Node]:
+        source, toc = Path(self.env.srcdir), self.env.external_site_map
+        # a homework needs what its chapter teaches, and as long as it takes
+        pages = [str(page) for page in toc if (source / f"{page}.ipynb").exists() and "homework" not in str(page)]
+        openings = {page: opening(source / f"{page}.ipynb") for page in pages}
+        for page in pages:
+            self.env.note_dependency(str(source / f"{page}.ipynb"))
+        above = tree({page: prerequisites(page, openings[page][3]) for page in pages})
+
+        def passed(page: str) -> list[str]:
+            return [] if above[page] is None else [above[page], *passed(above[page])]
+
+        def lines(parent: str | None, indent: str) -> list[str]:
+            result = []
+            for page in (each for each in pages if above[each] == parent):
+                title, read, run, needs = openings[page]
+                also = [each for each in prerequisites(page, needs) if each in openings and each not in passed(page)]
+                times = f"{read.lower()} min, runs in {run}" + ("" if parent else f". {needs}")
+                times += "".join(f"; also after [{openings[each][0]}](/{each}.ipynb)" for each in also)
+                result += [f"{indent}- [{title}](/{page}.ipynb) {times}", *lines(page, indent + "  ")]
+            return result
+
+        container = nodes.container(classes=["fpc-map"])
+        container += self.parse_text_to_nodes("\n".join(lines(None, "")))
+        return [container]
+
+
+class living_figure(nodes.General, nodes.Element):
+    """Stands for the figure until all pages have been read."""
+
+
+class LivingFigure(SphinxDirective):
+    """``{living-figure} page`` with a caption; ``:at: 100`` is the value of its slider to begin with."""
+
+    required_arguments = 1
+    has_content = True
+    option_spec = {"at": directives.nonnegative_int}  # noqa: RUF012  (docutils reads it from the class)
+
+    def run(self) -> list[nodes.Node]:
+        page = self.arguments[0]
+        self.env.note_dependency(str(Path(self.env.srcdir, f"{page}.ipynb")))
+        return [living_figure(page=page, at=self.options.get("at", 0)), *self.parse_content_to_nodes()]
+
+
+def bring_figures(app, doctree, docname: str) -> None:
+    for place in doctree.findall(living_figure):
+        raws = app.env.get_doctree(place["page"]).findall(nodes.raw)
+        scrubber = next((raw.astext() for raw in raws if 'class="fpc-scrub"' in raw.astext()), None)
+        if scrubber is None:
+            raise ExtensionError(f"{docname}: there is no scrubber on {place['page']}")
+        place.replace_self(nodes.raw("", with_still(scrubber, place["at"]), format="html"))
+
+
+def with_still(scrubber: str, at: float) -> str:
+    """The scrubber, begun at the slider's value nearest to ``at``, over a still picture of that moment."""
+    head, data, tail = re.fullmatch(r'(.*<script type="application/json">)(.*)(</script>.*)', scrubber, re.S).groups()
+    content = json.loads(data)
+    values = [float(value) for value in content["slider"]["values"]]
+    shown = min(range(len(values)), key=lambda i: abs(values[i] - at))
+    content["layout"]["sliders"][0]["active"] = shown
+    data = json.dumps(content, separators=(",", ":")).replace("</", "<\\/")
+    still = f'<div class="fpc-still" aria-hidden="true">{"".join(panels(content, shown))}</div>'
+    return head.replace("></div>", f">{still}</div>", 1) + data + tail
+
+
+def panels(content: dict, shown: int) -> list[str]:
+    """One SVG for each panel of lines and points of a plotly figure, at one of its frames."""
+    traces = [dict(trace) for trace in content["data"]]
+    frame = content["frames"][shown]
+    for index, change in zip(frame["traces"], frame["data"], strict=True):
+        traces[index] = {**traces[index], **change}
+    axes = sorted({(trace.get("xaxis", "x"), trace.get("yaxis", "y")) for trace in traces})
+    return [panel([t for t in traces if t.get("xaxis", "x") == x], content["layout"], x, y) for x, y in axes]
+
+
+def panel(traces: list[dict], layout: dict, x: str, y: str, width: int = 400, height: int = 360) -> str:
+    across, up = layout["xaxis" + x[1:]], layout["yaxis" + y[1:]]
+    every = [value for trace in traces for value in trace["x"]]
+    low, high, (bottom, top) = min(every), max(every), up["range"]
+    space = 0.05 * (high - low)
+
+    def place(trace: dict) -> list[tuple[float, float]]:
+        return [
+            (
+                round(10 + (width - 20) * (a - low + space) / (high - low + 2 * space), 1),
+                round(10 + (height - 50) * (top - b) / (top - bottom), 1),
+            )
+            for a, b in zip(trace["x"], trace["y"], strict=True)
+        ]
+
+    drawn = []
+    for trace in traces:
+        style, points = {**trace.get("marker", {}), **trace.get("line", {})}, place(trace)
+        # the target is drawn in the colour of print, on the page in that of the text
+        colour = "currentColor" if style["color"] == COLORS["target"] else style["color"]
+        dash = ' stroke-dasharray="2 4"' if style.get("dash") == "dot" else ""
+        if "lines" in trace.get("mode", "lines"):
+            path = " ".join(f"{a},{b}" for a, b in points)
+            drawn.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"{dash}/>')
+        if "markers" in trace.get("mode", "lines"):
+            open_circle = "open" in style.get("symbol", "")
+            fill = "none" if open_circle else colour
+            drawn += [f'<circle cx="{a}" cy="{b}" r="4" fill="{fill}" stroke="{colour}"/>' for a, b in points]
+    title = html.escape(across["title"]["text"])
+    return (
+        f'<svg viewBox="0 0 {width} {height}"><rect x="10" y="10" width="{width - 20}" height="{height - 50}" '
+        f'fill="none" stroke="currentColor" stroke-opacity="0.3"/>{"".join(drawn)}'
+        f'<text x="{width / 2}" y="{height - 12}" text-anchor="middle" fill="currentColor">{title}</text></svg>'
+    )
+
+
+def setup(app) -> dict[str, bool]:
+    app.add_node(living_figure)
+    app.add_directive("course-map", CourseMap)
+    app.add_directive("living-figure", LivingFigure)
+    app.connect("doctree-resolved", bring_figures)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,63 @@
+"""The front page's map and still picture, and the openings of chapters and lessons from which they are made."""
+
+import re
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "_extensions"))
+from book_front import LINK, opening, panels, prerequisites, tree, with_still  # noqa: E402
+
+from fpcourse.interactive import dial  # noqa: E402
+
+LESSONS = sorted(p for p in (ROOT / "chapters").rglob("*.ipynb") if "homework" not in p.name and "." not in p.parts[-2])
+CHAPTERS = sorted((ROOT / "chapters").glob("[1-9]_*.ipynb"))
+ROW = re.compile(r"^\| \[[^\]]+\]\(([^)]+)\) \| .+ \| (\w+) \|$", re.MULTILINE)
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+def test_every_opening_has_one_form(path):
+    """Title, question in bold, then the minutes; what it needs is named, and what it links to exists."""
+    title, _, run, needs = opening(path)
+    assert title
+    assert "minute" in run or "second" in run
+    assert re.search(r"^# .+\n\n\*\*.+\?\*\*$", nbformat.read(path, as_version=4).cells[0].source, re.MULTILINE)
+    assert path.stem == "fourier_primer" or needs.startswith(("You need", "Comes after", "Needs"))
+    for page in prerequisites(str(path.relative_to(ROOT).with_suffix("")), needs):
+        assert (ROOT / f"{page}.ipynb").exists()
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_chapters_list_their_lessons_with_the_lessons_own_minutes(path):
+    listed = dict(ROW.findall(nbformat.read(path, as_version=4).cells[0].source))
+    lessons = {f"{path.stem}/{each.name}": opening(each)[1] for each in LESSONS if each.parent.name == path.stem}
+    assert listed == lessons
+
+
+def test_the_map_puts_a_lesson_below_the_last_one_it_needs():
+    needed = {"c/1": [], "c/1/a": [], "c/1/b": ["c/1/a"], "c/2": ["c/1"], "c/2/x": ["c/1/b", "c/2/z", "c/2"], "c/2/z": []}
+    assert tree(needed) == {"c/1": None, "c/1/a": "c/1", "c/1/b": "c/1/a", "c/2": None, "c/2/x": "c/2/z", "c/2/z": "c/2"}
+
+
+def test_prerequisites_are_read_relative_to_the_lesson():
+    needs = "Comes after [a](../2_b.ipynb) and [c](c.ipynb#part), not [d](d.md)."
+    assert LINK.findall(needs) == [("a", "../2_b.ipynb")]
+    assert prerequisites("chapters/2_b/e", needs) == ["chapters/2_b"]
+
+
+def test_the_still_picture_is_the_shown_moment():
+    turned = dial([0.0, 1.0], {"network": [[0.0, 0.0], [0.0, 2.0], [1.0, 2.0]]}, [1, 10, 100], label="t", description="a")
+    page = with_still(turned._repr_mimebundle_()["text/html"], 13)
+    assert '"active":1' in page
+    assert page.count("<svg") == 1
+    (points,) = re.findall(r'points="([^"]+)"', page)
+    (left, low), (right, high) = (map(float, point.split(",")) for point in points.split())
+    assert left < right
+    assert low > high  # the screen's second axis points down
+    content = {"data": turned.figure.to_dict()["data"], "layout": turned.figure.to_dict()["layout"]}
+    content["frames"] = [frame.to_plotly_json() for frame in turned.figure.frames]
+    flat = re.findall(r'points="([^"]+)"', panels(content, 0)[0])[0].split()
+    assert flat[0].split(",")[1] == flat[1].split(",")[1]
