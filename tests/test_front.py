@@ -15,7 +15,7 @@ from fpcourse.interactive import dial  # noqa: E402
 
 LESSONS = sorted(p for p in (ROOT / "chapters").rglob("*.ipynb") if "homework" not in p.name and "." not in p.parts[-2])
 CHAPTERS = sorted((ROOT / "chapters").glob("[1-9]_*.ipynb"))
-ROW = re.compile(r"^\| \[[^\]]+\]\(([^)]+)\) \| .+ \| (\w+) \|$", re.MULTILINE)
+LISTED = re.compile(r"^- \[[^\]]+\]\(([^)]+)\), (\w+) minutes: .+$", re.MULTILINE)
 
 
 @pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
@@ -32,14 +32,28 @@ def test_every_opening_has_one_form(path):
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
 def test_chapters_list_their_lessons_with_the_lessons_own_minutes(path):
-    listed = dict(ROW.findall(nbformat.read(path, as_version=4).cells[0].source))
+    listed = dict(LISTED.findall(nbformat.read(path, as_version=4).cells[0].source))
     lessons = {f"{path.stem}/{each.name}": opening(each)[1] for each in LESSONS if each.parent.name == path.stem}
     assert listed == lessons
 
 
 def test_the_map_puts_a_lesson_below_the_last_one_it_needs():
-    needed = {"c/1": [], "c/1/a": [], "c/1/b": ["c/1/a"], "c/2": ["c/1"], "c/2/x": ["c/1/b", "c/2/z", "c/2"], "c/2/z": []}
-    assert tree(needed) == {"c/1": None, "c/1/a": "c/1", "c/1/b": "c/1/a", "c/2": None, "c/2/x": "c/2/z", "c/2/z": "c/2"}
+    needed = {
+        "c/1": [],
+        "c/1/a": [],
+        "c/1/b": ["c/1/a"],
+        "c/2": ["c/1"],
+        "c/2/x": ["c/1/b", "c/2/z", "c/2"],
+        "c/2/z": [],
+    }
+    assert tree(needed) == {
+        "c/1": None,
+        "c/1/a": "c/1",
+        "c/1/b": "c/1/a",
+        "c/2": None,
+        "c/2/x": "c/2/z",
+        "c/2/z": "c/2",
+    }
 
 
 def test_prerequisites_are_read_relative_to_the_lesson():
@@ -49,7 +63,9 @@ def test_prerequisites_are_read_relative_to_the_lesson():
 
 
 def test_the_still_picture_is_the_shown_moment():
-    turned = dial([0.0, 1.0], {"network": [[0.0, 0.0], [0.0, 2.0], [1.0, 2.0]]}, [1, 10, 100], label="t", description="a")
+    turned = dial(
+        [0.0, 1.0], {"network": [[0.0, 0.0], [0.0, 2.0], [1.0, 2.0]]}, [1, 10, 100], label="t", description="a"
+    )
     page = with_still(turned._repr_mimebundle_()["text/html"], 13)
     assert '"active":1' in page
     assert page.count("<svg") == 1
