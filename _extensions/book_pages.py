@@ -78,6 +78,7 @@ def setup(app) -> dict[str, bool]:
     app.config.mathjax_path = "mathjax/tex-chtml.js"
     app.config.html_static_path.append(str(STATIC))
     app.add_css_file("book.css")
+    app.add_js_file("print.js", loading_method="defer")
     app.connect("config-inited", drop_header)
     app.connect("config-inited", set_address)
     app.connect("doctree-resolved", mark_wide_figures)

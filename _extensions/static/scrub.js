@@ -12,6 +12,18 @@
   const SECONDS_PER_FRAME_REDUCED = 0.6; // for readers who asked their system for less motion
   const reducedMotion = window.matchMedia("(prefers-reduced-motion: reduce)");
 
+  /* Where the sliders of the page stand, by their place on it. The browser keeps it with the page's entry in its history,
+   * so that a reader who follows a link and comes back finds them as they were. */
+  const positions = { ...history.state?.scrubbers };
+  const save = () => history.replaceState({ ...history.state, scrubbers: positions }, "");
+  let saving;
+  function remember(place, position) {
+    positions[place] = position;
+    clearTimeout(saving); // browsers limit how often an entry may change: wait until the slider rests
+    saving = setTimeout(save, 250);
+  }
+  window.addEventListener("hashchange", save); // a link within the page makes a new entry
+
   let plotly;
   function loadPlotly() {
     plotly ??= new Promise((resolve, reject) => {
@@ -101,14 +113,15 @@
   }
 
   class Scrubber {
-    constructor(figure) {
+    constructor(figure, place) {
       this.figure = figure;
+      this.place = place;
       this.plot = figure.querySelector(".fpc-plot");
       const content = JSON.parse(figure.querySelector('script[type="application/json"]').textContent);
       const { sliders, updatemenus, width, height, ...layout } = content.layout;
       Object.assign(this, { data: content.data, frames: content.frames, layout, slider: content.slider });
       this.height = height ?? this.plot.clientHeight;
-      this.shown = sliders?.[0]?.active ?? 0;
+      this.shown = this.frames[positions[place]] ? positions[place] : (sliders?.[0]?.active ?? 0);
       this.addControls();
     }
 
@@ -138,6 +151,7 @@
 
     show(index) {
       this.shown = index;
+      remember(this.place, index);
       this.describe();
       return this.draw();
     }
@@ -204,8 +218,8 @@
     }
   }
 
-  function start(figure) {
-    const scrubber = new Scrubber(figure);
+  function start(figure, place) {
+    const scrubber = new Scrubber(figure, place);
     scrubber.draw().then(() => figure.classList.add("fpc-ready"));
     new MutationObserver(() => scrubber.draw()).observe(document.documentElement, { attributeFilter: ["data-theme"] });
     let width = figure.clientWidth;
@@ -217,14 +231,15 @@
     }).observe(figure);
   }
 
+  const figures = [...document.querySelectorAll("figure.fpc-scrub")];
   const near = new IntersectionObserver(
     (entries) => {
       for (const entry of entries.filter((e) => e.isIntersecting)) {
         near.unobserve(entry.target);
-        start(entry.target);
+        start(entry.target, figures.indexOf(entry.target));
       }
     },
     { rootMargin: "600px" },
   );
-  document.querySelectorAll("figure.fpc-scrub").forEach((figure) => near.observe(figure));
+  figures.forEach((figure) => near.observe(figure));
 })();
