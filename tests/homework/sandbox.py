@@ -1,0 +1,206 @@
+"""A student's notebook in a process of its own, cut off from files, network and neighbours, within limits.
+
+Bubblewrap gives it the namespaces (a file system with Python, the course's package and an empty scratch directory; no
+network; its own processes). Under root the process also becomes a user of its own, because resource limits do not
+bind root. Control groups bound memory and processes as a whole where this process may make them, and a watchdog bounds
+memory everywhere.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cell_runner
+import psutil
+from control_group import ControlGroup
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PROTECTIONS = {
+    "files": "a student's code could read other submissions, hidden tests and whatever else you can read",
+    "network": "a student's code could reach other machines",
+    "processes": "a student's code could start as many processes as it likes",
+}
+MOST_REPLY = 2**26  # bytes of one reply
+GRACE = 5.0  # seconds past its time until a process that does not answer is ended
+ENVIRONMENT = {
+    "PATH": "/usr/bin:/bin",
+    "LANG": "C.UTF-8",
+    "HOME": "/tmp",
+    "MPLBACKEND": "agg",
+    "TQDM_DISABLE": "1",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
+}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one submission may use. Seconds are wall-clock time; ``memory`` and ``disk`` are bytes."""
+
+    cell_seconds: float = 60.0
+    call_seconds: float = 30.0
+    seconds: float = 300.0
+    memory: int = 4 * 2**30
+    disk: int = 2**28
+    processes: int = 128  # threads included
+
+
+class Ended(Exception):
+    """The student's process is gone: it ended itself, or was ended."""
+
+
+@dataclass
+class Sandbox:
+    """One process that runs cells and calls. ``protections`` names those that this machine offers."""
+
+    protections: frozenset[str]
+    limits: Limits
+    reason: str = field(default="", init=False)  # why the process was ended, where we know
+
+    def __post_init__(self) -> None:
+        here, there = socket.socketpair()
+        self._scratch = tempfile.mkdtemp(prefix="homework-")
+        self._group = ControlGroup.make(self.limits.memory, self.limits.processes)
+        settings = {
+            "socket": there.fileno(),
+            # A number that no account has, other than the neighbours': the limit on processes counts by user.
+            "uid": 1_000_000 + os.getpid() if os.geteuid() == 0 and "files" in self.protections else None,
+            "processes": self.limits.processes,
+            "memory": self.limits.memory,
+        }
+        runner = Path(cell_runner.__file__)
+        if "files" in self.protections:
+            walls, program, environment = self._walls(runner), "/course/cell_runner.py", {"PYTHONPATH": "/course"}
+        else:
+            walls, program, environment = [], runner, {"PYTHONPATH": str(REPOSITORY), "HOME": self._scratch}
+        command = [*self._group.enter(), *walls, sys.executable, str(program), json.dumps(settings)]
+        with there, open(os.devnull, "r+b") as nowhere:
+            self._process = subprocess.Popen(
+                command, stdin=nowhere, stdout=nowhere, stderr=nowhere, pass_fds=[there.fileno()],
+                cwd=self._scratch, env=ENVIRONMENT | environment, start_new_session=True,
+            )  # fmt: skip
+        self._socket = here
+        self._buffer = b""
+        self._over = threading.Event()
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def _walls(self, runner: Path) -> list[str]:
+        """The command of bubblewrap up to the program: what can be seen inside, and nothing else can."""
+        seen = {path: path for path in ("/usr", "/lib", "/lib64", "/bin", "/etc/alternatives", "/etc/ld.so.cache")}
+        seen |= {
+            path: path for path in (sys.base_prefix, sys.prefix) if not path.startswith("/usr/") and path != "/usr"
+        }
+        seen |= {str(REPOSITORY / name): f"/course/{name}" for name in ("fpcourse", "data")}
+        seen[str(runner)] = "/course/cell_runner.py"
+        parents = {str(parent): None for path in seen.values() for parent in reversed(Path(path).parents[:-1])}
+        walls = ["bwrap", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--die-with-parent", "--new-session"]
+        if os.geteuid() != 0:
+            walls += ["--unshare-user", "--disable-userns"]
+        if "network" in self.protections:
+            walls += ["--unshare-net"]
+        walls += ["--proc", "/proc", "--dev", "/dev"]
+        for path in ("/tmp", "/dev/shm"):
+            walls += ["--perms", "1777", "--size", str(self.limits.disk), "--tmpfs", path]
+        for parent in parents:
+            if parent not in seen and parent != "/tmp":
+                walls += ["--perms", "0755", "--dir", parent]
+        for source, target in seen.items():
+            walls += ["--ro-bind-try", source, target]
+        return [*walls, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/tmp", "--"]
+
+    def ask(self, do: str, *arguments, seconds: float) -> dict:
+        """Send one request and return the reply. Raises Ended where the process ends, or does not answer in time."""
+        request = {"do": do, "arguments": list(arguments), "seconds": seconds}
+        deadline = time.monotonic() + seconds + GRACE
+        try:
+            self._socket.settimeout(seconds + GRACE)
+            self._socket.sendall(json.dumps(request).encode() + b"\n")
+            reply = json.loads(self._line(deadline))
+        except TimeoutError:
+            self.reason = self.reason or f"it did not stop after {seconds:g} seconds"
+        except (OSError, EOFError, ValueError, RecursionError):
+            pass
+        else:
+            if isinstance(reply, dict):
+                return reply
+        self.close()
+        raise Ended(self.reason or "the process ended itself, or took more memory than allowed")
+
+    def _line(self, deadline: float) -> bytes:
+        while b"\n" not in self._buffer:
+            self._socket.settimeout(max(deadline - time.monotonic(), 0.001))
+            received = self._socket.recv(2**20)
+            if not received or len(self._buffer) > MOST_REPLY:
+                raise EOFError
+            self._buffer += received
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        return line
+
+    def _watch(self) -> None:
+        """End the process where all its children together take more memory than allowed."""
+        while not self._over.wait(0.2):
+            if _memory(self._process.pid, self.limits.memory) > self.limits.memory:
+                self.reason = f"it took more than {self.limits.memory / 2**30:.3g} GiB of memory"
+                self._end()  # whoever waits for a reply sees the process gone
+                return
+
+    def _end(self) -> None:
+        family = [self._process]
+        with contextlib.suppress(psutil.NoSuchProcess):
+            family += psutil.Process(self._process.pid).children(recursive=True)
+        for process in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+
+    @property
+    def closed(self) -> bool:
+        """Whether the process is gone."""
+        return self._over.is_set()
+
+    def close(self) -> None:
+        """End the process with all its children, and remove what it left."""
+        if self.closed:
+            return
+        self._over.set()
+        self._socket.close()
+        self._end()
+        self._process.wait()
+        self._group.remove()
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+
+def _memory(pid: int, enough: int) -> int:
+    """Memory of a process and its descendants in bytes; shared pages are counted once where it may matter."""
+    try:
+        family = psutil.Process(pid).children(recursive=True)
+        total = sum(process.memory_info().rss for process in family)
+        return total if total <= enough else sum(process.memory_full_info().pss for process in family)
+    except psutil.Error:  # some child has just ended: next time
+        return 0
+
+
+def available() -> frozenset[str]:
+    """Return the names of the protections that this machine offers, tried out."""
+    offers = (frozenset(PROTECTIONS), frozenset(PROTECTIONS) - {"network"}) if shutil.which("bwrap") else ()
+    return next(filter(_works, offers), frozenset())
+
+
+def _works(protections: frozenset[str]) -> bool:
+    sandbox = Sandbox(protections, Limits())
+    try:
+        return sandbox.ask("run", "1 + 1", seconds=30.0) == {}
+    except Ended:
+        return False
+    finally:
+        sandbox.close()

@@ -1,0 +1,205 @@
+"""Grades one submitted notebook: its cells run in a sandbox, the hidden tests run here and ask it for named answers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from cell_runner import decode, encode
+from otter.test_files.exception_test import ExceptionTestFile
+from sandbox import Ended, Limits, Sandbox
+
+from fpcourse import homework
+
+MOST_BYTES = 20 * 2**20  # of a submitted file
+MOST_RESTARTS = 3
+PRELUDE = "import numpy as np\nfrom fpcourse import homework\n"
+OWN_NUMBER = re.compile(r"homework\.(?:variant|passed)\(\s*[\"'](\d+)")
+
+
+class Unreadable(Exception):
+    """A file that is no notebook of this assignment; the message is the reason in the table of marks."""
+
+
+class HiddenTests(ExceptionTestFile):
+    """A test file whose messages do not quote it."""
+
+    def _generate_error_message(self, excp: Exception, context: int = 0) -> str:
+        return str(excp) if isinstance(excp, AssertionError) else f"not gradable: {type(excp).__name__}: {excp}"
+
+
+class Function:
+    """A function of the student's: called here, computed in the sandbox."""
+
+    def __init__(self, answers: Answers, name: str) -> None:
+        self._answers, self._name = answers, name
+
+    def __call__(self, *arguments):
+        what = f"`{self._name}({', '.join('...' for _ in arguments)})`"
+        return self._answers.ask(what, "call", self._name, [encode(argument) for argument in arguments])
+
+
+class Answers(Mapping):
+    """What a notebook defines, by name, asked for one by one; what cannot be had raises homework.Wrong.
+
+    Cells that end the process are left out, and calls that end it fail: the process is started again and the others
+    run once more, so one question costs no other.
+    """
+
+    def __init__(self, cells: list[str], protections: frozenset[str], limits: Limits) -> None:
+        self._cells, self._protections, self._limits = cells, protections, limits
+        self._deadline = time.monotonic() + limits.seconds
+        self._sandbox: Sandbox | None = None
+        self._starts = 0
+        self._left_out: set[int] = set()
+        self.errors: dict[int, str] = {}  # by number of the code cell, from 1
+        self._ready()
+
+    def __getitem__(self, name: str):
+        value = self.ask(f"`{name}`", "get", name)
+        return Function(self, name) if value is Function else value
+
+    def get(self, name: str, default=None):
+        return self[name]
+
+    def __iter__(self):
+        raise TypeError("a notebook's names are not listed")
+
+    __len__ = __iter__
+
+    def ask(self, what: str, do: str, *arguments):
+        """Ask the sandbox and return the value."""
+        try:
+            reply = self._ready().ask(do, *arguments, seconds=self._seconds(self._limits.call_seconds))
+        except Ended as error:
+            raise homework.Wrong(f"{what} could not be computed: {error}.") from None
+        if reply.get("missing"):
+            raise homework.Wrong(f"{what} is not defined: no cell that ran assigns it.")
+        if "error" in reply:
+            raise homework.Wrong(f"{what} cannot be read, or fails: {str(reply['error'])[:500]}")
+        if reply.get("value") == {"kind": "function"}:
+            return Function
+        try:
+            return decode(reply["value"])
+        except (KeyError, ValueError, TypeError, RecursionError, MemoryError):
+            raise homework.Wrong(f"{what} cannot be read.") from None
+
+    def _ready(self) -> Sandbox:
+        """Return a living sandbox in which the cells have run."""
+        while self._sandbox is None or self._sandbox.closed:
+            if self._starts > MOST_RESTARTS:
+                raise Ended(f"the notebook ended its process {self._starts} times")
+            self._starts += 1
+            self._sandbox = Sandbox(self._protections, self._limits)
+            for number, source in enumerate(self._cells, 1):
+                if number not in self._left_out and not self._run(number, source):
+                    break
+        return self._sandbox
+
+    def _run(self, number: int, source: str) -> bool:
+        try:
+            reply = self._sandbox.ask("run", source, seconds=self._seconds(self._limits.cell_seconds))
+        except Ended as error:
+            self._left_out.add(number)
+            self.errors[number] = f"{error}; the notebook was run without this cell"
+            return False
+        self.errors.pop(number, None)
+        if "error" in reply:
+            self.errors[number] = str(reply["error"])[:500]
+        return True
+
+    def _seconds(self, allowed: float) -> float:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            self.close()
+            raise Ended(f"the time for the whole notebook, {self._limits.seconds:g} seconds, is over")
+        return min(allowed, left)
+
+    def close(self) -> None:
+        """End the sandbox."""
+        if self._sandbox is not None:
+            self._sandbox.close()
+
+
+def read(content: bytes, assignment: str) -> list[str]:
+    """Return the sources of a notebook's code cells, whatever its metadata; raise Unreadable with the reason."""
+    if not content.strip():
+        raise Unreadable("the file is empty")
+    if len(content) > MOST_BYTES:
+        raise Unreadable(
+            f"the file has {len(content) / 2**20:.0f} MiB; a notebook with outputs cleared has less than 1"
+        )
+    try:
+        notebook = json.loads(content.decode("utf-8-sig"))
+        cells = notebook["cells"] if "cells" in notebook else notebook["worksheets"][0]["cells"]
+        code = [cell.get("source", cell.get("input", "")) for cell in cells if cell.get("cell_type") == "code"]
+        sources = ["".join(source).replace("\r\n", "\n") for source in code]
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
+        raise Unreadable("the file is not a notebook (.ipynb is JSON with cells)") from None
+    numbers = set(OWN_NUMBER.findall("\n".join(sources)))
+    if numbers and assignment not in numbers:
+        raise Unreadable(f"this is homework {', '.join(sorted(numbers))}, not {assignment}")
+    return sources
+
+
+def key(content: bytes, tests: dict[str, str]) -> str:
+    """Return what a result depends on, as a name for it: the file, and the tests it meets."""
+    return hashlib.sha256(content + json.dumps(tests, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def grade(
+    path: Path, assignment: str, tests: dict[str, str], protections: frozenset[str], limits: Limits
+) -> dict[str, object]:
+    """Grade the file at ``path``; ``tests`` holds the test file of each question.
+
+    Returns what goes into the table and the feedback: student_id, status ("graded" or why not), seconds, errors by
+    code cell, and for each question its points, possible points and the message of each test.
+    """
+    began = time.monotonic()
+    files = {name: HiddenTests.from_string(PRELUDE + source) for name, source in tests.items()}
+    result = {"student_id": "", "status": "graded", "errors": {}, "explanation": ""}
+    answers = None
+    try:
+        content = path.read_bytes()
+        answers = Answers(read(content, assignment), protections, limits)
+        result["student_id"] = _text(answers, "student_id", 100)
+        for file in files.values():
+            file.run(answers)
+        result["explanation"] = _text(answers, "explanation", 10_000)
+        result["errors"] = answers.errors
+    except (Unreadable, Ended, OSError) as error:
+        result["status"] = str(error)
+    finally:
+        if answers is not None:
+            answers.close()
+    result["questions"] = {name: _marks(file) for name, file in files.items()}
+    return result | {"seconds": round(time.monotonic() - began, 1), "limits": asdict(limits)}
+
+
+def _text(answers: Answers, name: str, most: int) -> str:
+    """A text of the student's, for people to read; empty where there is none."""
+    try:
+        value = answers[name]
+    except (homework.Wrong, Ended):
+        return ""
+    value = str(value) if isinstance(value, (str, int, np.integer)) else ""
+    return "".join(c if c.isprintable() or c == "\n" else " " for c in value).strip()[:most]
+
+
+def _marks(file: HiddenTests) -> dict[str, object]:
+    messages = [
+        {
+            "test": case.test_case.body.test_func.__name__,
+            "points": case.test_case.points,
+            "passed": case.passed,
+            "message": "" if case.passed else case.message.removeprefix("❌ Test case failed\n"),
+        }
+        for case in file.test_case_results
+    ]
+    return {"points": file.score, "possible": file.possible, "tests": messages}
