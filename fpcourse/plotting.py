@@ -187,7 +187,7 @@ def bin_means(x, y, *, bins: int) -> tuple[np.ndarray, np.ndarray]:
 
     Turns a cloud of projected data into a line. Raises ValueError for more bins than points.
     """
-    x, y = checks.array("x", x, ndim=1), np.asarray(y)
+    x, y = checks.array("x", x, ndim=1), checks.array("y", y)
     if y.shape[-1:] != x.shape:
         raise ValueError(f"y must hold one value per point of x in its last axis; got {y.shape} and {x.shape}")
     if checks.count("bins", bins) > len(x):
@@ -210,6 +210,41 @@ def error_map(axis: Axes, times, frequencies, errors, *, title: str = "", time_l
         norm=LogNorm(0.03, 1.0), cmap=ERROR_MAP, rasterized=True,
     )  # fmt: skip
     axis.set(xscale="log", xlabel=time_label, title=title)
+    axis.grid(False)
+    return mesh
+
+
+def sample_map(axis: Axes, sizes, rows, errors, steps: dict[str, Sequence[float]], *, title: str = ""):
+    """Heat map of relative errors (rows, sizes): number of samples to the right, a row per model, bright = recovered.
+
+    ``steps`` names numbers of samples, one for each row or one for all, such as optimistic sample sizes. Each is a line
+    up the map, right of which the columns have at least so many samples; the first is solid, with its numbers written
+    beside it, the others are dashed. The colour ends at 1 (as bad as predicting 0) and at 0.001. Raises ValueError
+    where shapes disagree.
+    """
+    from matplotlib import patheffects
+    from matplotlib.colors import LogNorm
+
+    errors, sizes = checks.array("errors", errors, ndim=2), checks.array("sizes", sizes, ndim=1)
+    if errors.shape != (len(rows), len(sizes)):
+        raise ValueError(f"errors must have shape {(len(rows), len(sizes))}; got {errors.shape}")
+    mesh = axis.pcolormesh(
+        errors, norm=LogNorm(1e-3, 1.0), cmap=ERROR_MAP, edgecolors="white", linewidth=0.5, rasterized=True
+    )
+    outline, edges = [patheffects.withStroke(linewidth=6, foreground="white")], np.arange(len(rows) + 1)
+    for i, (label, needed) in enumerate(steps.items()):
+        needed = np.broadcast_to(needed, len(rows))
+        columns = np.searchsorted(np.append(sizes, np.inf), needed) + (needed > sizes[-1])  # beyond the map: not drawn
+        style = {"color": COLORS["target"], "ls": (0, (2, 1))} if i else {"color": COLORS["theory"]}
+        steep = columns.repeat(2), edges.repeat(2)[1:-1]
+        axis.plot(*steep, lw=3, label=label, path_effects=outline, solid_capstyle="butt", **style)
+        for row in np.flatnonzero(np.diff(needed, prepend=0)) if i == 0 else ():
+            box = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
+            at = (columns[row] + 0.12, row + 0.5)
+            axis.text(*at, f"{needed[row]:g}", color=COLORS["theory"], weight="bold", va="center", bbox=box)
+    axis.set(xticks=np.arange(len(sizes)) + 0.5, xticklabels=[f"{n:g}" for n in sizes], xlabel="samples", title=title)
+    axis.set(yticks=np.arange(len(rows)) + 0.5, yticklabels=rows, xlim=(0, len(sizes)), ylim=(0, len(rows)))
+    axis.tick_params(length=0)
     axis.grid(False)
     return mesh
 

@@ -99,6 +99,26 @@ def test_error_map_draws_each_error_in_the_cell_around_its_coordinates():
     assert (up[:-1] < frequencies).all() and (frequencies < up[1:]).all()
 
 
+def test_sample_map_puts_each_step_before_the_first_column_with_enough_samples():
+    _, axis = plt.subplots()
+    errors = np.array([[0.9, 0.5, 0.2, 0.1], [0.8, 0.4, 0.02, 0.01]])
+    mesh = plotting.sample_map(axis, [2, 4, 8, 16], ["one", "two"], errors, {"needed": [4, 5], "more": 99})
+    np.testing.assert_allclose(mesh.get_array().reshape(2, 4), errors)
+    assert [[float(mesh.norm(e)) for e in (1e-3, 1.0)], mesh.cmap.name] == [[0.0, 1.0], "viridis_r"]
+    needed, more = axis.get_lines()
+    # 4 samples: left edge of the second column; 5 samples: left edge of the third
+    np.testing.assert_array_equal(needed.get_xydata(), [[1, 0], [1, 1], [2, 1], [2, 2]])
+    assert (more.get_xdata() > axis.get_xlim()[1]).all()  # more than the map holds: out of sight
+    assert [(t.get_text(), int(t.get_position()[0]), t.get_position()[1]) for t in axis.texts] == [
+        ("4", 1, 0.5), ("5", 2, 1.5),
+    ]  # fmt: skip
+    assert (needed.get_linestyle(), more.get_linestyle()) == ("-", "--")
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["2", "4", "8", "16"]
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["one", "two"]
+    with pytest.raises(ValueError, match=r"errors must have shape \(3, 4\)"):
+        plotting.sample_map(axis, [2, 4, 8, 16], ["one", "two", "three"], errors, {})
+
+
 def test_bin_means_keep_the_mean_and_the_order():
     rng = np.random.default_rng(0)
     x = rng.uniform(size=120)
