@@ -71,7 +71,7 @@ def test_listed_symbols_occur_where_they_are_listed():
     absent = []
     for symbol, page in meanings():
         letter = re.match(r"(?:\\(?:hat|tilde|bar|lVert)\s*)*(\\?[a-zA-Z]+)", symbol)[1]
-        letter = re.escape(letter) if letter.startswith("\\") else rf"(?<![\\a-zA-Z]){letter[0]}"
+        letter = re.escape(letter) if letter.startswith("\\") else rf"(?:(?<![\\a-zA-Z])|_x){letter[0]}"
         if page and not re.search(letter, formulas(LESSONS[page])):
             absent.append((symbol, page))
     assert not absent
@@ -138,7 +138,12 @@ SPELLED = {
 
 @in_pages
 def test_key_words_have_one_spelling(page):
-    """In the text: not in code, in formulas, in addresses or in the titles of papers."""
-    text = re.sub(r"`[^`]*`|```.*?```|\]\([^)]*\)|^(?: {4}|:)[^\n]*$", " ", PAGES[page], flags=re.DOTALL | re.MULTILINE)
+    """In the text: not in code, formulas, addresses or quotations."""
+    text = re.sub(
+        r"`[^`]*`|```.*?```|\"[^\"\n]*\"|\]\([^)]*\)|^(?: {4}|:)[^\n]*$",
+        " ",
+        PAGES[page],
+        flags=re.DOTALL | re.MULTILINE,
+    )
     text = MATHS.sub(" ", text)
     assert not {right: wrong for right, pattern in SPELLED.items() if (wrong := re.findall(pattern, text))}
