@@ -6,6 +6,9 @@ passes its arrays through here before it computes.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 
 
@@ -49,6 +52,29 @@ def points(name: str, x) -> np.ndarray:
     """Return ``x`` as an (n, d) float64 array of points; a vector of n numbers counts as n points in one dimension."""
     result = array(name, x, ndim=(1, 2))
     return result[:, None] if result.ndim == 1 else result
+
+
+def inputs(name: str, x, *, dtype=np.float64) -> np.ndarray:
+    """Return ``x`` as n inputs of any shape, (n, ...); a vector of n numbers counts as (n, 1)."""
+    result = array(name, x, dtype=dtype)
+    if result.ndim == 0:
+        raise ValueError(f"{name} must hold inputs, shape (n,) or (n, ...); got a single number")
+    return result[:, None] if result.ndim == 1 else result
+
+
+def module(name: str, model) -> None:
+    """Raise ValueError unless ``model`` is a torch module (told by its ways: torch is not imported here)."""
+    if not (callable(model) and hasattr(model, "named_parameters")):
+        raise ValueError(f"{name} must be a torch module; got {type(model).__name__}")
+
+
+@contextmanager
+def accepted_by_model(name: str, shape) -> Iterator[None]:
+    """Turn what a module says of inputs it does not take into a ValueError."""
+    try:
+        yield
+    except (RuntimeError, IndexError) as error:
+        raise ValueError(f"the model does not take {name} of shape {tuple(shape)}: {error}") from None
 
 
 def same_length(name_a: str, a: np.ndarray, name_b: str, b: np.ndarray, axis_a: int = 0, axis_b: int = 0) -> None:

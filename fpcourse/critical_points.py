@@ -21,19 +21,19 @@ class _Loss:
     """The loss as a function of the parameters in one float64 vector, with its gradient and Hessian."""
 
     def __init__(self, model: nn.Module, x, y) -> None:
-        if not isinstance(model, nn.Module) or not any(True for _ in model.parameters()):
-            raise ValueError(f"model must be a torch module with parameters; got {type(model).__name__}")
+        _demand_parameters(model)
         self.model = copy.deepcopy(model).double()
         for parameter in self.model.parameters():
             parameter.requires_grad_(True)
-        x = checks.array("x", x)
-        self.x = torch.as_tensor(x[:, None] if x.ndim == 1 else x)
+        self.x = torch.as_tensor(checks.inputs("x", x))
         self.y = torch.as_tensor(checks.points("y", y))
-        outputs = self.model(self.x)
+        with checks.accepted_by_model("x", self.x.shape):
+            outputs = self.model(self.x)
         if outputs.shape != self.y.shape:
             raise ValueError(f"y must have the shape of the outputs {tuple(outputs.shape)}; got {tuple(self.y.shape)}")
         self.parameters = list(self.model.parameters())
         self.start = self.flat(self.parameters)
+        checks.array("the loss", (outputs - self.y).detach().square().mean())
 
     @staticmethod
     def flat(tensors) -> np.ndarray:
@@ -66,6 +66,12 @@ class _Loss:
         product = self.hessian_product(theta)
         matrix = np.stack([product(unit) for unit in np.eye(len(theta))])
         return (matrix + matrix.T) / 2
+
+
+def _demand_parameters(model: nn.Module) -> None:
+    checks.module("model", model)
+    if not any(True for _ in model.parameters()):
+        raise ValueError(f"model must have parameters; {type(model).__name__} has none")
 
 
 def gradient(model: nn.Module, x, y) -> np.ndarray:
@@ -193,12 +199,14 @@ def _demand_critical(loss: _Loss, theta: np.ndarray, gradient: np.ndarray, toler
 
 
 def parameters_of(model: nn.Module) -> np.ndarray:
-    """All parameters in one vector (P,), float64: a copy."""
+    """All parameters in one vector (P,), float64: a copy. Raises ValueError for a model without any."""
+    _demand_parameters(model)
     return _Loss.flat(model.parameters()).astype(np.float64)
 
 
 def with_parameters(model: nn.Module, parameters) -> nn.Module:
     """A float64 copy of ``model`` with the given ``parameters`` (P,), such as a row of ``Trajectory.parameters``."""
+    _demand_parameters(model)
     result = copy.deepcopy(model).double()
     size = sum(parameter.numel() for parameter in result.parameters())
     parameters = checks.array("parameters", parameters, ndim=1)
@@ -223,15 +231,15 @@ def gradient_flow(model: nn.Module, x, y, times) -> Trajectory:
 
     loss = _Loss(model, x, y)
     times = checks.array("times", times, ndim=1)
-    if times[0] < 0 or (np.diff(times) <= 0).any():
-        raise ValueError("times must increase strictly, from 0 on")
+    if times[0] < 0 or times[-1] == 0 or (np.diff(times) <= 0).any():
+        raise ValueError(f"times must increase strictly, from 0 on and beyond it; got {times[0]:g} to {times[-1]:g}")
     solved = solve_ivp(
         lambda _, theta: -loss.gradient(theta), (0.0, times[-1]), loss.start, method="LSODA", t_eval=times,
         rtol=1e-6, atol=1e-10,
     )  # fmt: skip
     if not solved.success:
         raise RuntimeError(f"the gradient flow stopped at t = {solved.t[-1]:.3g}: {solved.message}")
-    rows, outputs, losses = solved.y.T, [], []
+    rows, outputs, losses = np.transpose(solved.y), [], []
     for theta in rows:
         losses.append(loss.value(theta))
         with torch.no_grad():

@@ -70,6 +70,8 @@ def diagnose(
     inputs as the network sees them. Takes 25 Gaussian splits of y and one of the trajectory.
     Raises ValueError for shapes that do not match, and for targets that do not vary.
     """
+    if not isinstance(trajectory, Trajectory):
+        raise ValueError(f"trajectory must be a Trajectory; got {type(trajectory).__name__}")
     if x is None and trajectory.inputs is None:
         raise ValueError("the trajectory holds no inputs (they came from a loader): give x of shape (n, ...)")
     x = checks.array("x", trajectory.inputs if x is None else x)

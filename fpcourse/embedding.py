@@ -54,12 +54,14 @@ def split_curvature(model: TwoLayer, neuron: int, x, y) -> np.ndarray:
         raise ValueError(f"neuron must be one of 0..{len(model.w) - 1}; got {neuron}")
     model = copy.deepcopy(model).double()
     x, y = (torch.as_tensor(checks.points(name, each)) for name, each in (("x", x), ("y", y)))
+    if x.shape[1] != model.w.shape[1] or y.shape != (len(x), 1):
+        raise ValueError(
+            f"x must have shape (n, {model.w.shape[1]}) and y (n,); got {tuple(x.shape)}, {tuple(y.shape)}"
+        )
     with torch.no_grad():
         residual = model(x) - y
         z = model.preactivation(x)[:, neuron]
         inputs = x if model.bias is None else torch.cat([x, torch.ones_like(x[:, :1])], dim=1)
-    if residual.shape != (len(x), 1):
-        raise ValueError(f"y must have shape ({len(x)},); got {tuple(y.shape)}")
     z.requires_grad_(True)
     (slope,) = torch.autograd.grad(model.activation(z).sum(), z, create_graph=True)
     (bend,) = torch.autograd.grad(slope.sum(), z)

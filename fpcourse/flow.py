@@ -244,7 +244,7 @@ def decay_rate(residual, times, until) -> float | np.ndarray:
     rates = np.empty(columns.shape[1])
     for i, end in enumerate(np.broadcast_to(until, rates.shape)):
         within = (times >= 0) & (times <= end)
-        if within.sum() < 2 or not columns[within, i].all():
+        if len(np.unique(times[within])) < 2 or not columns[within, i].all():
             raise ValueError(f"a fit needs two times up to {end:g} and a residual that is not 0 there")
         rates[i] = -np.polyfit(times[within], np.log(columns[within, i]), 1)[0]
     return rates if residual.ndim == 2 else float(rates[0])

@@ -102,7 +102,8 @@ def degree_norms(x, y, degrees) -> np.ndarray:
     checks.same_length("x", x, "y", y, 0, y.ndim - 2)
     degrees = _whole(degrees)
     n, dim = len(x), x.shape[1] - 1
-    columns = np.moveaxis(y, -2, 0).reshape(n, -1)
+    size = np.abs(y).max() or 1.0  # taken out, so that no square overflows
+    columns = np.moveaxis(y / size, -2, 0).reshape(n, -1)
     cosines = np.clip(x @ x.T, -1.0, 1.0)
     squares = np.stack(
         [
@@ -111,7 +112,7 @@ def degree_norms(x, y, degrees) -> np.ndarray:
         ]
     )
     # the form is positive; rounding may leave a trace below zero
-    norms = np.sqrt(np.maximum(squares, 0.0)).reshape(len(degrees), *y.shape[:-2], y.shape[-1])
+    norms = size * np.sqrt(np.maximum(squares, 0.0)).reshape(len(degrees), *y.shape[:-2], y.shape[-1])
     return np.moveaxis(norms, 0, -2)
 
 

@@ -76,19 +76,13 @@ def empirical_ntk(
 
 
 def _inputs(name: str, x, dtype: torch.dtype, device: torch.device) -> Tensor:
-    array = checks.array(name, x)
-    if array.ndim == 0:
-        raise ValueError(f"{name} must hold points, shape (n,) or (n, ...); got a single number")
-    return torch.as_tensor(array[:, None] if array.ndim == 1 else array, dtype=dtype, device=device)
+    return torch.as_tensor(checks.inputs(name, x), dtype=dtype, device=device)
 
 
 def _outputs(model: nn.Module, x: Tensor) -> int:
     """Outputs per sample; here a model meets inputs it may not take."""
-    try:
-        with torch.no_grad():
-            y = model(x[:1])
-    except RuntimeError as error:
-        raise ValueError(f"the model does not take inputs of shape {tuple(x.shape)}: {error}") from None
+    with checks.accepted_by_model("inputs", x.shape), torch.no_grad():
+        y = model(x[:1])
     if y.ndim not in (1, 2) or len(y) != 1:
         raise ValueError(f"the model must return (n, c) or (n,); for one sample it returned {tuple(y.shape)}")
     return y.numel()
@@ -186,8 +180,6 @@ def two_layer_ntk(x1, x2=None, *, bias: bool, trained: str) -> np.ndarray:
     b = a if x2 is None else _on_sphere("x2", x2)
     if a.shape[1] != b.shape[1]:
         raise ValueError(f"x1 and x2 must have the same dimension; got shapes {tuple(a.shape)} and {tuple(b.shape)}")
-    checks.choice("trained", trained, ("first", "both"))
-    checks.choice("bias", bias, (True, False))
     kernel = a.new_empty(len(a), len(b))
     for i in range(0, len(a), BLOCK):
         for j in range(i if b is a else 0, len(b), BLOCK):
@@ -231,7 +223,9 @@ def _of_cosine(t) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _two_layer_kernel(cos, sin, angle, bias: bool, trained: str):
-    """numpy arrays or tensors."""
+    """The three as numpy arrays or as tensors."""
+    checks.choice("trained", trained, ("first", "both"))
+    checks.choice("bias", bias, (True, False))
     zero = (np.pi - angle) / (2 * np.pi)
     kernel = cos * zero
     if trained == "both":
@@ -344,4 +338,6 @@ def _whole(name: str, value) -> np.ndarray:
     array = np.atleast_1d(checks.array(name, value, ndim=(0, 1)))
     if (array != array.round()).any() or (array < 0).any():
         raise ValueError(f"{name} must be whole numbers >= 0; got {value!r}")
+    if array.max() > 2**31:
+        raise ValueError(f"{name} must be below 2^31; got {array.max():g}")
     return array.astype(int)

@@ -207,11 +207,15 @@ class Recorder:
 
 
 def _evaluate(model: nn.Module, blocks: Iterable[Tensor], output: Callable | None) -> Tensor:
+    checks.module("model", model)
     device, dtype = _home(model)
     results = []
     with evaluating(model):
         for block in blocks:
-            result = model(block.to(device, dtype if block.is_floating_point() else None))
+            if not len(block):
+                raise ValueError(f"x must hold inputs; got a batch of shape {tuple(block.shape)}")
+            with checks.accepted_by_model("x", block.shape):
+                result = model(block.to(device, dtype if block.is_floating_point() else None))
             result = result if output is None else output(result)
             if not isinstance(result, Tensor):
                 raise ValueError(

@@ -154,6 +154,8 @@ def embed(narrow: nn.Module, wide: nn.Module) -> nn.Module:
 
     Returns a new model; raises ValueError where ``narrow`` does not fit in.
     """
+    for name, model in (("narrow", narrow), ("wide", wide)):
+        checks.module(name, model)
     result = copy.deepcopy(wide)
     inner, outer = dict(narrow.named_parameters()), dict(result.named_parameters())
     shapes = [{name: tuple(p.shape) for name, p in each.items()} for each in (inner, outer)]
@@ -183,28 +185,20 @@ def jacobian(model: nn.Module, x) -> np.ndarray:
 
     Raises ValueError for bad input, a model without trainable parameters or one that does not take the inputs.
     """
-    if not isinstance(model, nn.Module) or not any(p.requires_grad for p in model.parameters()):
-        raise ValueError(f"model must be a torch module with trainable parameters; got {type(model).__name__}")
+    checks.module("model", model)
+    if not any(p.requires_grad for p in model.parameters()):
+        raise ValueError(f"model must have trainable parameters; {type(model).__name__} has none")
     model = copy.deepcopy(model).double().cpu().eval()
-    x = torch.as_tensor(_inputs("x", x))
+    x = torch.as_tensor(checks.inputs("x", x))
     trained = {name: parameter.detach() for name, parameter in model.named_parameters() if parameter.requires_grad}
 
     def output(parameters: dict[str, Tensor], point: Tensor) -> Tensor:
         return torch.func.functional_call(model, parameters, (point[None],)).flatten()
 
-    try:
+    with checks.accepted_by_model("x", x.shape):
         rows = torch.func.vmap(torch.func.jacrev(output), (None, 0))(trained, x)
-    except (RuntimeError, IndexError) as error:
-        raise ValueError(f"the model does not take x of shape {tuple(x.shape)}: {error}") from None
     parts = [part.detach().flatten(2).flatten(0, 1) for part in rows.values()]
     return checks.array("the Jacobian of the model", torch.cat(parts, dim=1))
-
-
-def _inputs(name: str, x) -> np.ndarray:
-    array = checks.array(name, x)
-    if array.ndim == 0:
-        raise ValueError(f"{name} must hold points, shape (n,) or (n, ...); got a single number")
-    return array[:, None] if array.ndim == 1 else array
 
 
 def model_rank(model: nn.Module, x, *, tolerance: float = 1e-12) -> int:
@@ -288,7 +282,7 @@ def recovery_errors(
     "outputs" (len(seeds), len(sizes), N), what each network learned. Raises ValueError for bad input, sizes above N
     included, and where a training diverges.
     """
-    x, y = _inputs("x", x), checks.array("y", y, ndim=1)
+    x, y = checks.inputs("x", x), checks.array("y", y, ndim=1)
     checks.same_length("x", x, "y", y)
     sizes = [checks.count("each of sizes", size) for size in np.atleast_1d(sizes).tolist()]
     seeds = [checks.count("each of seeds", seed, minimum=0) for seed in np.atleast_1d(seeds).tolist()]

@@ -58,5 +58,6 @@ def progress_bar(total: int, description: str, *, show: bool = True):
     """
     from tqdm.auto import tqdm
 
+    checks.choice("progress", show, (True, False))
     disable = not show or os.environ.get("TQDM_DISABLE", "") not in ("", "0")
     return tqdm(total=total, desc=description, leave=False, mininterval=0.5, disable=disable)

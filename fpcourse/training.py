@@ -174,21 +174,15 @@ def _numpy_dtype(dtype: torch.dtype) -> type:
 
 def _inputs(name: str, x, model: nn.Module, device: torch.device) -> Tensor:
     dtype = next(model.parameters()).dtype
-    array = checks.array(name, x, dtype=_numpy_dtype(dtype))
-    if array.ndim == 0:
-        raise ValueError(f"{name} must have shape (n, ...); got the single number {array}")
-    array = array[:, None] if array.ndim == 1 else array
+    array = checks.inputs(name, x, dtype=_numpy_dtype(dtype))
     # A copy: whoever changes x afterwards must not change the trajectory (and torch takes no negative strides).
     return torch.as_tensor(np.array(array, order="C"), dtype=dtype, device=device)
 
 
 def _outputs_each(name: str, x: Tensor, model: nn.Module) -> int:
     """Number of outputs per sample, tried on one sample before the training begins."""
-    try:
-        with evaluating(model):
-            shape = tuple(model(x[:1]).shape)
-    except RuntimeError as error:
-        raise ValueError(f"the model does not take {name} of shape {tuple(x.shape)}: {error}") from error
+    with checks.accepted_by_model(name, x.shape), evaluating(model):
+        shape = tuple(model(x[:1]).shape)
     if len(shape) != 2 or shape[0] != 1:
         raise ValueError(f"the model must return shape (n, c); for 1 sample of {name} it returned {shape}")
     return shape[1]

@@ -363,7 +363,7 @@ TANH = models.TwoLayer(2, 3, activation="tanh", bias=None)
         ("does not take x", lambda: recovery.model_rank(TANH, np.ones((4, 3)))),
         ("does not take x", lambda: recovery.model_rank(recovery.MatrixFactorization(4, 4, 1), [[4.0, 0.0]])),
         ("x must be finite", lambda: recovery.model_rank(TANH, [[np.nan, 1.0]])),
-        ("x must hold points", lambda: recovery.model_rank(TANH, 1.0)),
+        ("x must hold inputs", lambda: recovery.model_rank(TANH, 1.0)),
         ("x must not be empty", lambda: recovery.model_rank(TANH, np.ones((0, 2)))),
         ("tolerance", lambda: recovery.model_rank(TANH, np.ones((4, 2)), tolerance=1.0)),
         ("tolerance", lambda: recovery.tangent_recovery(TANH, np.ones((4, 2)), np.ones((4, 2)), seed=0, tolerance=0)),

@@ -449,7 +449,7 @@ def test_an_interrupted_training_leaves_a_model_to_go_on_with(in_a_snapshot):
         ({"x": X[:11]}, "x and y must hold the same number of samples; got 11 and 12"),
         ({"x": X[:, :2]}, r"the model does not take x of shape \(12, 2\): .*"),
         ({"x": X[0]}, "x and y must hold the same number of samples; got 3 and 12"),
-        ({"x": 1.0}, "x must have shape"),
+        ({"x": 1.0}, "x must hold inputs"),
         ({"x": np.full((12, 3), np.nan)}, "x must be finite; 36 of 36"),
         ({"x": np.full((12, 3), 1e300)}, "x must be finite; 36 of 36 values are NaN or inf in float32"),
         ({"x": np.empty((0, 3)), "y": np.empty((0, 2))}, "x must not be empty"),

@@ -1,0 +1,287 @@
+"""Every public function against one table of bad inputs: each is refused with a ValueError or TypeError that says why.
+
+``CALLS`` holds one valid call per function; ``SPOILT`` turns an argument of it into a bad one. What a function accepts
+although it looks bad stands in ``MEANT`` with its reason. A function without a row fails the first test.
+"""
+
+import importlib
+import inspect
+import pkgutil
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import fpcourse
+from fpcourse import (
+    critical_points,
+    data,
+    diagnosis,
+    embedding,
+    flow,
+    fourier,
+    harmonics,
+    images,
+    kernels,
+    landscape,
+    models,
+    phases,
+    plotting,
+    recording,
+    recovery,
+    training,
+)
+from fpcourse.trajectory import Trajectory
+
+# Numbers of 1e200 overflow on the way to the refusal.
+pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore:lsoda")
+
+rng = np.random.default_rng(0)
+X, Y, K = np.sort(rng.uniform(size=12)), rng.normal(size=12), np.arange(1.0, 4.0)
+SQUARE = rng.normal(size=(5, 5))
+GRAM, TARGET = SQUARE @ SQUARE.T + np.eye(5), rng.normal(size=5)
+TIMES = np.array([0.0, 1.0, 2.0])
+SPHERE = SQUARE / np.linalg.norm(SQUARE, axis=1, keepdims=True)
+TRAJECTORY = Trajectory(times=TIMES, outputs=rng.normal(size=(3, 12, 1)), inputs=X[:, None])
+
+
+def net(width=3):
+    torch.manual_seed(0)
+    return models.TwoLayer(1, width, activation="tanh").double()
+
+
+REACHED = net(1)(torch.tensor(X[:2, None])).detach().numpy()[:, 0]  # targets that net(1) meets
+
+
+def row(function, **arguments):
+    return f"{function.__module__.split('.')[1]}.{function.__name__}", (function, arguments)
+
+
+CALLS = dict(
+    [
+        row(critical_points.gradient, model=net(), x=X, y=Y),
+        row(critical_points.gradient_norm, model=net(), x=X, y=Y),
+        row(critical_points.hessian, model=net(), x=X, y=Y),
+        row(critical_points.hessian_spectrum, model=net(), x=X, y=Y),
+        row(critical_points.inertia, eigenvalues=np.array([-1.0, 0.0, 2.0])),
+        row(critical_points.minimize, model=net(1), x=X[:2], y=REACHED),
+        row(critical_points.polish, model=net(1), x=X[:2], y=REACHED),
+        row(critical_points.parameters_of, model=net()),
+        row(critical_points.with_parameters, model=net(), parameters=np.ones(9)),
+        row(critical_points.gradient_flow, model=net(), x=X, y=Y, times=TIMES),
+        row(critical_points.loss_at, model=net(), x=X, y=Y, parameters=np.ones((2, 9))),
+        row(data.mnist, n_train=10, n_test=10),
+        row(data.cifar10, n_train=10, n_test=10),
+        row(data.boston, seed=0),
+        row(data.camera, size=16),
+        row(data.one_hot, labels=np.array([0, 1, 2]), classes=3),
+        row(data.random_labels, y=np.array([0, 1, 2]), fraction=0.5, classes=3, seed=0),
+        row(data.sine_sum, x=X, frequencies=K),
+        row(data.equal_amplitude_curve, n=16, indices=[1, 3]),
+        row(data.parity, x=np.array([[1, -1], [1, 1]])),
+        row(data.all_bit_strings, bits=3),
+        row(diagnosis.diagnose, trajectory=TRAJECTORY, y=Y, highest=3),
+        row(embedding.split_neuron, model=net(), neuron=0, alpha=0.3),
+        row(embedding.split_curvature, model=net(), neuron=0, x=X, y=Y),
+        row(embedding.merge_neurons, model=embedding.split_neuron(net(), 0, 0.3)),
+        row(flow.kernel_flow, kernel=GRAM, y=TARGET, times=TIMES),
+        row(flow.kernel_descent, kernel=GRAM, y=TARGET, steps=[0, 1, 2], rate=0.01),
+        row(flow.interpolant, kernel=GRAM, y=TARGET, kernel_test=GRAM[:2]),
+        row(flow.box_frequencies, period=1.0, largest=3.0),
+        row(flow.spectral_kernel, x1=X, frequencies=K, spectrum=1 / K),
+        row(flow.lfp_flow, x=X, y=Y, times=TIMES, frequencies=K, spectrum=1 / K),
+        row(flow.lfp_interpolant, x=X[:3], y=Y[:3], x_test=X, frequencies=K, spectrum=1 / K),
+        row(flow.loss_flow, kernel=GRAM, gradient=lambda u: u - TARGET, until=1.0),
+        row(flow.decay_rate, residual=np.exp(-TIMES), times=TIMES, until=2.0),
+        row(fourier.nudft, x=X, y=Y, k=K),
+        row(fourier.tanh_transform, xi=K, w=1.0),
+        row(fourier.principal_direction, x=SQUARE),
+        row(fourier.principal_directions, x=SQUARE, count=2),
+        row(fourier.project, x=SQUARE, direction=SQUARE[0]),
+        row(fourier.noise_floor, p=0.5, n=10),
+        row(fourier.permutation_baseline, x=X, y=Y, k=K, draws=3),
+        row(fourier.peaks, k=np.arange(5.0), magnitude=np.array([0.1, 2.0, 0.1, 3.0, 0.1]), floor=0.5),
+        row(fourier.relative_error, x=X, h=Y, y=Y, k=K),
+        row(fourier.channel_errors, x=X, h=Y, y=Y, k=K),
+        row(fourier.gaussian_split, x=X, y=Y, delta=0.3),
+        row(fourier.split_errors, x=X, h=Y + 1, y=Y, delta=0.3),
+        row(fourier.first_below, errors=np.array([1.0, 0.5, 0.1]), times=TIMES, threshold=0.2),
+        row(harmonics.multiplicity, degree=2, dim=2),
+        row(harmonics.zonal, t=np.array([0.0, 0.5]), degree=2, dim=2),
+        row(harmonics.fibonacci_sphere, n=10),
+        row(harmonics.zonal_waves, x=SPHERE, degrees=[0, 2], directions=SPHERE[:2]),
+        row(harmonics.degree_norms, x=harmonics.fibonacci_sphere(20), y=np.arange(20.0), degrees=[0, 1]),
+        row(harmonics.quarter_circle_rule, nodes=11),
+        row(images.pixel_centres, size=4),
+        row(images.fourier_features, x=np.ones((4, 2)), frequencies=np.ones((3, 2))),
+        row(images.cosine_transform, images=rng.normal(size=(4, 4))),
+        row(images.band_sums, values=rng.normal(size=(4, 4)), edges=[0.0, 1.0, 2.0]),
+        row(images.band_errors, h=rng.normal(size=(4, 4)), y=rng.normal(size=(4, 4)), edges=[0.0, 1.0, 2.0]),
+        row(images.cosine_rates, kernel=np.eye(16)),
+        row(images.psnr, h=rng.uniform(size=(2, 16)), y=rng.uniform(size=16)),
+        row(kernels.empirical_ntk, model=net(), x1=X),
+        row(kernels.two_layer_ntk, x1=SPHERE, bias=False, trained="both"),
+        row(kernels.arc_cosine_0, t=np.array([0.0, 0.5])),
+        row(kernels.arc_cosine_1, t=np.array([0.0, 0.5])),
+        row(kernels.basri_kernel, t=np.array([0.0, 0.5]), bias=True),
+        row(kernels.cao_kernel, t=np.array([0.0, 0.5])),
+        row(kernels.sphere_eigenvalues, kernel=kernels.cao_kernel, dim=2, degrees=[0, 1]),
+        row(kernels.circle_eigenvalues, frequencies=[0, 1], bias=True),
+        row(kernels.lfp_spectrum, xi=K, w2=1.0, a2=1.0, a2w2=1.0),
+        row(landscape.conserved_quantities, model=models.TwoLayer(1, 3, bias=None)),
+        row(landscape.neurons, model=net()),
+        row(landscape.condensed_directions, weights=rng.normal(size=(9, 2))),
+        row(landscape.initial_directions, x=X, y=Y, start=np.array([0.3]), multiplicity=1, steps=50),
+        row(phases.train_scaled, x=X, y=Y, width=4, gamma=1.0, gamma_prime=0.0, draws=1, steps=2),
+        row(phases.top_share, amplitudes=np.arange(1.0, 9.0)),
+        row(phases.predicted_slope, gamma=1.0, gamma_prime=0.0),
+        row(plotting.bin_means, x=X, y=Y, bins=3),
+        row(recording.log_spaced, steps=100, count=5),
+        row(recovery.network, name="tanh", shape=(2,), width=3, std=1.0),
+        row(recovery.optimistic_sample_size, name="matrix", shape=(4, 4), k=2),
+        row(recovery.embed, narrow=net(2), wide=net(4)),
+        row(recovery.jacobian, model=net(), x=X),
+        row(recovery.model_rank, model=net(1), x=X),
+        row(recovery.tangent_recovery, model=net(1), x=X, x_test=X, seed=0, repeats=2),
+        row(
+            recovery.recovery_errors,
+            name="tanh", shape=(1,), width=2, x=X, y=Y, sizes=[2, 3], seeds=[0], std=0.1, steps=2, learning_rate=0.1,
+        ),
+        row(training.train, model=net(), x=X, y=Y, steps=2, learning_rate=0.1, progress=False),
+    ]
+)  # fmt: skip
+
+
+def one_entry(value, entry):
+    spoilt = np.array(value, dtype=complex if isinstance(entry, complex) else float)
+    spoilt.reshape(-1)[-1] = entry
+    return spoilt
+
+
+def is_array(value):
+    return isinstance(value, (np.ndarray, list, tuple)) and not isinstance(value[0], str)
+
+
+def is_number(value):
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def has_numbers(value):
+    return is_array(value) or is_number(value)
+
+
+def with_one(entry):
+    return lambda value: one_entry(value, entry) if is_array(value) else entry
+
+
+# name: (which arguments, what becomes of them, whether it may be meant: then the result must be finite numbers)
+SPOILT = {
+    "NaN": (has_numbers, with_one(np.nan), False),
+    "infinite": (has_numbers, with_one(np.inf), False),
+    "complex": (has_numbers, with_one(1j), False),
+    "text": (lambda v: True, lambda v: "no such name", False),
+    "None": (lambda v: True, lambda v: None, False),
+    "an object": (lambda v: True, lambda v: object(), False),
+    "empty": (is_array, lambda v: v[:0], False),
+    "five dimensions": (is_array, lambda v: np.array(v)[None, None, None, None], False),
+    "one entry less": (is_array, lambda v: v[:-1], True),
+    "one row alone": (is_array, lambda v: v[:1], True),
+    "1e200 times as large": (is_array, lambda v: np.array(v) * 1e200, True),
+    "zeros": (is_array, lambda v: 0 * np.array(v), True),
+    "a fraction": (lambda v: isinstance(v, int) and not isinstance(v, bool), lambda v: v + 0.5, False),
+    "negative": (is_number, lambda v: -1 if isinstance(v, int) else -1.0, True),
+    "zero": (is_number, lambda v: type(v)(0), True),
+    "a module of another kind": (lambda v: isinstance(v, nn.Module), lambda v: nn.Conv2d(3, 3, 3), False),
+}
+
+ROWS = [
+    (name, argument, spoiler)
+    for name, (_, arguments) in CALLS.items()
+    for argument, value in arguments.items()
+    for spoiler, (applies, _, _) in SPOILT.items()
+    if applies(value)
+]
+
+# What is accepted on purpose, though it looks bad.
+MEANT = {
+    ("critical_points.loss_at", "parameters", "five dimensions"),  # parameters (..., P)
+    ("harmonics.zonal", "t", "five dimensions"),  # t of any shape, as for all kernels of an angle
+    ("kernels.arc_cosine_0", "t", "five dimensions"),
+    ("kernels.arc_cosine_1", "t", "five dimensions"),
+    ("kernels.basri_kernel", "t", "five dimensions"),
+    ("kernels.cao_kernel", "t", "five dimensions"),
+    ("kernels.lfp_spectrum", "xi", "five dimensions"),
+    ("images.cosine_transform", "images", "five dimensions"),  # (..., s, s)
+    ("images.band_sums", "values", "five dimensions"),
+    ("images.band_errors", "h", "five dimensions"),
+    ("images.psnr", "h", "five dimensions"),
+    ("phases.top_share", "amplitudes", "five dimensions"),  # (..., B)
+    ("plotting.bin_means", "y", "five dimensions"),  # (..., n)
+    ("data.mnist", "n_train", "None"),  # all there are
+    ("data.mnist", "n_test", "None"),
+    ("data.cifar10", "n_train", "None"),
+    ("data.cifar10", "n_test", "None"),
+    ("critical_points.parameters_of", "model", "a module of another kind"),
+}
+
+
+def no_nan(result):
+    if isinstance(result, nn.Module):
+        return not any(torch.isnan(p).any() for p in result.parameters())
+    if isinstance(result, Trajectory):
+        return no_nan(result.outputs)
+    if isinstance(result, (tuple, list)):
+        return all(map(no_nan, result))
+    if isinstance(result, dict):
+        return all(map(no_nan, result.values()))
+    if isinstance(result, torch.Tensor):
+        return not torch.isnan(result).any()
+    if isinstance(result, (np.ndarray, float, int, np.generic)):
+        return not np.isnan(result).any()
+    return True
+
+
+@pytest.mark.parametrize(("name", "argument", "spoiler"), ROWS, ids=[" - ".join(row) for row in ROWS])
+def test_bad_input_is_refused(name, argument, spoiler):
+    function, arguments = CALLS[name]
+    _, spoil, may_be_meant = SPOILT[spoiler]
+    try:
+        result = function(**{**arguments, argument: spoil(arguments[argument])})
+    except (ValueError, TypeError) as error:
+        assert str(error)
+        return
+    except RuntimeError:  # what a search for a critical point says that found none
+        assert may_be_meant and name.split(".")[0] in ("critical_points", "landscape")
+        return
+    assert may_be_meant or (name, argument, spoiler) in MEANT, f"accepted, and returned {result!r}"
+    assert no_nan(result), f"returned {result!r}"
+
+
+# These draw, time, read or write, or are the checks themselves; their tests stand beside them.
+NO_NUMBERS = ("checks", "claims", "homework", "interactive", "live", "plotting", "recording", "settings", "sweep")
+ELSEWHERE = {
+    "harmonics.zonals": "a generator for kernels.sphere_eigenvalues, which checks its arguments",
+    "landscape.match_neurons": "takes what member_layers returns",
+    "landscape.member_layers": "takes an Ensemble: tests/test_landscape.py",
+    "models.antisymmetric": "takes a module: tests/test_models.py",
+    "models.siren": "checked by MLP: tests/test_models.py",
+    "training.gradient_flow": "checked as train: tests/test_training.py",
+}
+
+
+def test_every_public_function_has_a_row():
+    found = set()
+    for module in pkgutil.iter_modules(fpcourse.__path__):
+        if module.name in NO_NUMBERS:
+            continue
+        for name, value in vars(importlib.import_module(f"fpcourse.{module.name}")).items():
+            if inspect.isfunction(value) and value.__module__ == f"fpcourse.{module.name}" and name[0] != "_":
+                found.add(f"{module.name}.{name}")
+    assert found - set(CALLS) - set(ELSEWHERE) == set()
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_the_good_call_is_good(name):
+    function, arguments = CALLS[name]
+    assert no_nan(function(**arguments))
