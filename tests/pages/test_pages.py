@@ -8,6 +8,7 @@ import http.server
 import os
 import shutil
 import threading
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import unquote, urlsplit
@@ -155,9 +156,17 @@ def test_fits_a_phone(visit):
             .map(i => (i.width / i.height) / (i.naturalWidth / i.naturalHeight))
             .filter(ratio => Math.abs(ratio - 1) > 0.05).length"""
     )
+    cut = visit.page.evaluate(
+        """[...document.querySelectorAll(".bd-article table")].filter(table => {
+            const chain = [table];
+            while (!chain[0].matches(".bd-article")) chain.unshift(chain[0].parentElement);
+            return chain.some(e => e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).overflowX === "hidden");
+        }).length"""
+    )
     visit.page.set_viewport_size(DESKTOP)
     assert wide == 0
     assert squeezed == 0
+    assert cut == 0  # a table that is too wide scrolls in its own box
     assert stacked
 
 
@@ -203,7 +212,7 @@ def test_scrubbers_move(visit):
         visit.page.wait_for_function(f"([f, first]) => ({curves})(f) !== first", arg=[figure, first])
         assert output.inner_text() == slider.get_attribute("aria-valuetext")
         assert slider.input_value() == slider.get_attribute("max")
-        # Stopped from within the page at the first step under way: a dial of three steps may end before a click arrives.
+        # Stopped from within the page at the first step under way: a short dial may end before a click arrives.
         figure.evaluate(STOP_UNDER_WAY)
         play.click()  # at the end, it starts over
         visit.page.wait_for_function("play => play.dataset.stoppedAt && play.textContent === 'Play'", arg=play)
@@ -214,6 +223,54 @@ def test_scrubbers_move(visit):
         assert slider.input_value() == stopped
 
 
+def test_sliders_are_where_the_reader_left_them(visit, address):
+    """Away by a link and back again, and by a link within the page."""
+    figures = scrubbers(visit)
+    if not figures:
+        return
+    slider = figures[0].query_selector("input[type=range]")
+    slider.focus()
+    visit.page.keyboard.press("End")
+    visit.page.keyboard.press("ArrowLeft")
+    left = slider.input_value()
+    visit.page.wait_for_function("left => history.state?.scrubbers?.[0] === left", arg=int(left))
+    visit.page.evaluate("location.hash = '#search-input'")
+    visit.page.wait_for_function("left => history.state?.scrubbers?.[0] === left", arg=int(left))
+    visit.page.goto(f"{address}genindex.html", wait_until="commit")
+    visit.page.go_back(wait_until="load")
+    visit.page.query_selector("figure.fpc-scrub").scroll_into_view_if_needed()
+    visit.page.wait_for_selector("figure.fpc-scrub.fpc-ready")
+    slider = visit.page.query_selector("figure.fpc-scrub input[type=range]")
+    assert slider.input_value() == left
+    for figure in scrubbers(visit):
+        figure.scroll_into_view_if_needed()
+    visit.page.wait_for_function("!document.querySelector('figure.fpc-scrub:not(.fpc-ready)')")
+
+
+def test_prints_without_the_frame_and_on_white(visit):
+    shown = """name => [...document.querySelectorAll(name)].some(e => e.getClientRects().length)"""
+    visit.page.emulate_media(media="print", color_scheme="dark")
+    visit.page.set_viewport_size({"width": 680, "height": 1000})  # A4 less its margins
+    visit.page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
+    visit.page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    theme = visit.page.evaluate("document.documentElement.dataset.theme")
+    parts = (".bd-sidebar-primary", ".bd-sidebar-secondary", ".bd-header-article", ".prev-next-footer")
+    frame = [name for name in (*parts, ".fpc-controls button") if visit.page.evaluate(shown, name)]
+    cut = visit.page.evaluate(
+        """[...document.querySelectorAll(".bd-article img")].filter(i => {
+            const box = i.getBoundingClientRect();
+            return box.width && (box.left < 0 || box.right > document.documentElement.clientWidth + 1);
+        }).map(i => i.alt)"""
+    )
+    visit.page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    after = visit.page.evaluate("document.documentElement.dataset.theme")
+    visit.page.emulate_media(media="screen", color_scheme="light")
+    visit.page.set_viewport_size(DESKTOP)
+    assert (theme, after) == ("light", "dark")
+    assert not frame
+    assert not cut
+
+
 def test_scrubbers_follow_the_theme(visit):
     follows = """f => f.querySelector(".fpc-plot").layout.font.color ===
         getComputedStyle(document.documentElement).getPropertyValue("--pst-color-text-base").trim()"""
@@ -222,6 +279,45 @@ def test_scrubbers_follow_the_theme(visit):
         visit.page.wait_for_function("theme => document.documentElement.dataset.theme === theme", arg=theme)
         for figure in scrubbers(visit):
             visit.page.wait_for_function(follows, arg=figure)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_first_figure_does_not_wait_for_scripts(page, browser, address):
+    """A picture, or a scrubber with a still one, is seen where no script has arrived yet."""
+    context = browser.new_context(viewport=DESKTOP)
+    context.route("**/*.js*", lambda route: route.abort())
+    bare = context.new_page()
+    bare.goto(f"{address}{page}.html", wait_until="load")
+    seen = bare.evaluate(
+        """() => {
+            const first = document.querySelector(".bd-article img, .bd-article figure.fpc-scrub");
+            const picture = first?.matches("img") ? first : first?.querySelector("svg");
+            return !first || (picture?.getBoundingClientRect().width > 100 && (picture.naturalWidth ?? 1) > 0);
+        }"""
+    )
+    context.close()
+    assert seen
+
+
+def test_reduced_motion_is_honoured(browser, address):
+    """Nothing moves by itself, and what a reader sets in motion goes in slow steps."""
+    page = browser.new_context(viewport=DESKTOP, reduced_motion="reduce").new_page()
+    page.goto(f"{address}{next(name for name in NOTEBOOKS if parsed(BOOK / f'{name}.html').select('.fpc-scrub'))}.html")
+    page.query_selector("figure.fpc-scrub").scroll_into_view_if_needed()
+    page.wait_for_selector("figure.fpc-scrub.fpc-ready")
+    assert page.evaluate("document.getAnimations().filter(a => a.playState === 'running').length") == 0
+    page.evaluate(
+        """() => {
+            window.changes = [];
+            new MutationObserver(() => window.changes.push(performance.now()))
+                .observe(document.querySelector("figure.fpc-scrub output"), { childList: true });
+            document.querySelector("figure.fpc-scrub button").click();
+        }"""
+    )
+    page.wait_for_function("window.changes.length >= 3")
+    changes = page.evaluate("window.changes")
+    page.context.close()
+    assert min(b - a for a, b in pairwise(changes)) > 500
 
 
 @pytest.mark.parametrize("page", NOTEBOOKS)
