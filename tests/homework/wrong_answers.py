@@ -13,6 +13,17 @@ def reweighted(features):
     return wrong
 
 
+def nyquist_twice(band_energy):
+    """Energies in which the fastest wave of an even number of points counts twice."""
+
+    def wrong(y, cutoff):
+        low, high = band_energy(y, cutoff)
+        fastest = np.mean(y * (-1.0) ** np.arange(len(y))) ** 2 if len(y) % 2 == 0 else 0.0
+        return (low + fastest, high) if cutoff >= len(y) / 2 else (low, high + fastest)
+
+    return wrong
+
+
 # What is wrong; the name of the answer; the wrong answer made from the right one; the tests that must fail, no others.
 WRONG = {
     "2": [
@@ -46,6 +57,42 @@ WRONG = {
         ("other order", "errors", lambda right: right[::-1], "2.5 errors"),
         ("says nothing", "explanation", lambda right: "it just works", "2.5 errors"),
     ],
+    "1": [
+        ("A, not A/2", "line", lambda right: 2 * right, "1.1 line"),
+        ("square", "line", lambda right: right**2, "1.1 line"),
+        ("sigma / n", "floor", lambda right: right**2 / 0.5, "1.1 floor"),
+        ("no square root", "floor", lambda right: right**2, "1.1 floor"),
+        ("sigma itself", "floor", lambda right: right * 22**0.5, "1.1 floor"),
+        ("mean square", "last_error", lambda right: right**2, "1.1 last_error"),
+        ("it is zero", "last_error", lambda right: 0.0, "1.1 last_error"),
+        ("not one of the three", "guess", lambda right: "both", "1.1 guess"),
+        ("positive k only", "band_energy", lambda right: lambda y, k: [part / 2 for part in right(y, k)],
+         "1.2 parseval, 1.2 values"),
+        ("off by one: k < cutoff", "band_energy", lambda right: lambda y, k: right(y, k - 1), "1.2 border, 1.2 values"),
+        ("no 1 / n", "band_energy", lambda right: lambda y, k: [len(y) * part for part in right(y, k)],
+         "1.2 parseval, 1.2 values"),
+        ("high before low", "band_energy", lambda right: lambda y, k: right(y, k)[::-1], "1.2 border, 1.2 values"),
+        ("Nyquist twice", "band_energy", nyquist_twice, "1.2 parseval, 1.2 values"),
+        ("only points in order", "by_heart", lambda right: lambda z, v: right(np.sort(z), v), "1.3 any_order"),
+        ("sign of the kinks", "by_heart", lambda right: lambda z, v: (-right(z, v)[0], right(z, v)[1]),
+         "1.3 sorted, 1.3 any_order, 1.3 own_points"),
+        ("off by one: a kink on every point", "by_heart", lambda right: lambda z, v: (np.sort(z), right(z, v)[1]),
+         "1.3 sorted, 1.3 any_order, 1.3 own_points"),
+        ("the slow share", "fast_share", lambda right: 1 - right, "1.4 fast_share"),
+        ("amplitudes, not energies", "fast_share", np.sqrt, "1.4 fast_share"),
+        ("index, not step", "noise_step", lambda right: 64, "1.4 steps"),
+        ("other order", "wave_step", lambda right: 600, "1.4 steps"),
+        ("never", "noise_step", lambda right: np.inf, "1.4 steps"),
+        ("distance to the noisy points", "best_error", lambda right: 1e-3, "1.4 best_error"),
+        ("distance at the end", "best_error", lambda right: 1.6 * right + 0.2, "1.4 best_error"),
+        ("mean square", "end_error", lambda right: right**2, "1.4 end_error"),
+        ("distance to the noisy points", "end_error", lambda right: 1e-3, "1.4 end_error"),
+        ("learns nothing", "fit_noise", lambda right: lambda x, y, new, seed: (0 * x, 0 * new),
+         "1.5 fit_noise, 1.5 price"),
+        ("one array only", "fit_noise", lambda right: lambda *given: right(*given)[0], "1.5 fit_noise, 1.5 price"),
+        ("mean square", "price", lambda right: right**2, "1.5 price"),
+        ("says nothing", "explanation", lambda right: "it just works", "1.5 price"),
+    ],
 }  # fmt: skip
 
 # Values copied from another id, and the tests that must fail: all that depend on the id.
@@ -53,5 +100,9 @@ COPIED = {
     "2": (
         "t_stop, gain, order, speedup, rates, alias, wrong_by, ranking, errors",
         "2.1 t_stop, 2.1 gain, 2.2 order, 2.2 speedup, 2.3 rates, 2.4 alias, 2.4 wrong_by, 2.4 ranking, 2.5 errors",
+    ),
+    "1": (
+        "line, floor, last_error, fast_share, end_error, price",
+        "1.1 line, 1.1 floor, 1.1 last_error, 1.4 fast_share, 1.4 end_error, 1.5 price",
     ),
 }
