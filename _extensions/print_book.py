@@ -44,7 +44,6 @@ def printed(pages: list[str]) -> Iterator[tuple[str, bytes]]:
         page = browser.new_page(viewport=BETWEEN_MARGINS)
         page.route("**/*", lambda route: route.abort())
         page.route(f"{address}**", lambda route: route.fulfill(path=BOOK / local(route.request.url)))
-        page.emulate_media(media="print")
         for name in pages:
             page.goto(f"{address}{name}.html", wait_until="load")
             page.evaluate("window.MathJax?.startup?.promise")
