@@ -1,4 +1,5 @@
-# make book, make test, make links, make lab, make clean, make fork URL=...; README.md spells each out for people without make.
+# make book, make test, make pdf, make links, make lab, make clean, make fork URL=...; README.md spells out the first
+# two and `make lab` for people without make.
 VENV = .venv
 BIN = $(VENV)/bin
 PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11 python; do \
@@ -8,7 +9,7 @@ REPOSITORY := $(shell sed -n 's/^Repository = "\(.*\)"/\1/p' pyproject.toml)
 # One thread for each of the two processes; the book runs at seed 0, so the tests see another.
 TEST_ENVIRONMENT = FPCOURSE_SEED=1 TQDM_DISABLE=1 OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: book test links lab clean fork
+.PHONY: book test pdf links lab clean fork
 
 book: $(VENV)/installed
 	$(BIN)/jupyter-book build . -W -n --keep-going
@@ -16,6 +17,9 @@ book: $(VENV)/installed
 test: book
 	$(TEST_ENVIRONMENT) $(BIN)/python -m pytest tests chapters --nbval-lax --nbval-current-env \
 		--nbval-cell-timeout=300 --ignore-glob='*/homework.ipynb' -n 2 --dist loadfile
+
+pdf: book
+	$(BIN)/python _extensions/print_book.py
 
 links: $(VENV)/installed
 	$(BIN)/jupyter-book build . --builder linkcheck --path-output _build/links
