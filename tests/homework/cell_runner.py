@@ -26,8 +26,10 @@ def encode(value, depth: int = 0):
     """Turn numbers, texts, containers, arrays, tensors and dataclasses into JSON; raise TypeError for anything else."""
     if depth > 8:
         raise TypeError("it is nested too deeply")
-    if value is None or isinstance(value, (bool, str)) or type(value) in (int, float):
+    if value is None or isinstance(value, (bool, str)):
         return value
+    if isinstance(value, (int, float)) and not isinstance(value, np.generic):
+        return int(value) if isinstance(value, int) else float(value)
     if value is ...:
         return {"kind": "ellipsis"}
     if hasattr(value, "detach"):
@@ -149,13 +151,17 @@ def answer(runner: Runner, request: dict) -> dict:
 
 def main(settings: dict) -> None:
     """Serve requests until the other side closes the socket."""
-    channel = socket.socket(fileno=settings["socket"])
+    channel, process = socket.socket(fileno=settings["socket"]), os.getpid()
     confine(settings["uid"], settings["processes"], settings["memory"])
     signal.signal(signal.SIGALRM, ring)
     runner = Runner()
     with channel, channel.makefile("rwb") as file:
         for line in file:
-            file.write(json.dumps(answer(runner, json.loads(line))).encode() + b"\n")
+            request = json.loads(line)
+            reply = answer(runner, request)
+            if os.getpid() != process:  # a child that a student's code forked, and that came back from it
+                os._exit(0)
+            file.write(json.dumps(reply | {"number": request["number"]}).encode() + b"\n")
             file.flush()
     os._exit(0)  # whatever threads and exit handlers a student left
 

@@ -7,7 +7,6 @@ import json
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +53,7 @@ class Answers(Mapping):
 
     def __init__(self, cells: list[str], protections: frozenset[str], limits: Limits) -> None:
         self._cells, self._protections, self._limits = cells, protections, limits
-        self._deadline = time.monotonic() + limits.seconds
+        self._left = {"cells": limits.seconds, "calls": limits.seconds}
         self._sandbox: Sandbox | None = None
         self._starts = 0
         self._left_out: set[int] = set()
@@ -76,7 +75,7 @@ class Answers(Mapping):
     def ask(self, what: str, do: str, *arguments):
         """Ask the sandbox and return the value."""
         try:
-            reply = self._ready().ask(do, *arguments, seconds=self._seconds(self._limits.call_seconds))
+            reply = self._timed("calls", self._limits.call_seconds, self._ready(), do, *arguments)
         except Ended as error:
             raise homework.Wrong(f"{what} could not be computed: {error}.") from None
         if reply.get("missing"):
@@ -103,8 +102,11 @@ class Answers(Mapping):
         return self._sandbox
 
     def _run(self, number: int, source: str) -> bool:
+        if self._left["cells"] <= 0:
+            self.errors[number] = f"not run: the time for the whole notebook, {self._limits.seconds:g} s, is over"
+            return True
         try:
-            reply = self._sandbox.ask("run", source, seconds=self._seconds(self._limits.cell_seconds))
+            reply = self._timed("cells", self._limits.cell_seconds, self._sandbox, "run", source)
         except Ended as error:
             self._left_out.add(number)
             self.errors[number] = f"{error}; the notebook was run without this cell"
@@ -114,12 +116,15 @@ class Answers(Mapping):
             self.errors[number] = str(reply["error"])[:500]
         return True
 
-    def _seconds(self, allowed: float) -> float:
-        left = self._deadline - time.monotonic()
-        if left <= 0:
-            self.close()
-            raise Ended(f"the time for the whole notebook, {self._limits.seconds:g} seconds, is over")
-        return min(allowed, left)
+    def _timed(self, account: str, seconds: float, sandbox: Sandbox, do: str, *arguments) -> dict:
+        """Ask the sandbox within the time that is left, for all cells or for all calls."""
+        if self._left[account] <= 0:
+            raise Ended(f"the time for all {account}, {self._limits.seconds:g} s, is over")
+        began = time.monotonic()
+        try:
+            return sandbox.ask(do, *arguments, seconds=min(seconds, self._left[account]))
+        finally:
+            self._left[account] -= time.monotonic() - began
 
     def close(self) -> None:
         """End the sandbox."""
@@ -179,7 +184,7 @@ def grade(
         if answers is not None:
             answers.close()
     result["questions"] = {name: _marks(file) for name, file in files.items()}
-    return result | {"seconds": round(time.monotonic() - began, 1), "limits": asdict(limits)}
+    return result | {"seconds": round(time.monotonic() - began, 1)}
 
 
 def _text(answers: Answers, name: str, most: int) -> str:

@@ -1,0 +1,301 @@
+"""The grader among bad neighbours: every file gets a row with a reason, and marks as if the others were not there."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import grade
+import pytest
+import sandbox
+import submission
+import synthetic
+from control_group import ControlGroup
+
+HERE = Path(__file__).resolve().parent
+WALLS = sandbox.available()
+# Without walls the hostile cells would do what they say to this machine.
+needs_walls = pytest.mark.skipif(set(sandbox.PROTECTIONS) != WALLS, reason="takes bubblewrap and namespaces")
+LIMITS = sandbox.Limits(cell_seconds=2.0, call_seconds=2.0, seconds=40.0, memory=10**9, disk=10**7, processes=60)
+
+TESTS = {
+    "2.1": """
+from otter.test_files import test_case
+name, points = "2.1", None
+
+@test_case(points=2, hidden=True)
+def test_answer(env):
+    expected = int(homework.variant("2.1", env["student_id"]).integers(1000))
+    homework.compare("answer", env["answer"], expected)
+
+@test_case(points=1, hidden=True)
+def test_square(env):
+    homework.compare("square(x)", env["square"](np.arange(3.0)), [0, 1, 4])
+""",
+    "2.2": """
+from otter.test_files import test_case
+name, points = "2.2", None
+
+@test_case(points=1, hidden=True)
+def test_words(env):
+    homework.text("words", env["words"], words=2)
+""",
+}
+GOOD = [
+    "student_id = 'ada'",
+    "from fpcourse import homework\nanswer = int(homework.variant('2.1', student_id).integers(1000))",
+    "print('a place for a cell')",
+    "def square(x):\n    return x**2",
+    "words = 'two words'\nexplanation = words",
+]
+
+
+def notebook(*sources: str) -> dict:
+    cells = [{"cell_type": "code", "metadata": {}, "source": source, "outputs": []} for source in sources]
+    return {"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+
+
+@pytest.fixture
+def graded(tmp_path):
+    """Grade cells, a notebook or the content of a file."""
+
+    def graded(work, limits=LIMITS) -> dict:
+        content = work if isinstance(work, bytes) else json.dumps(work if isinstance(work, dict) else notebook(*work))
+        path = tmp_path / "submission.ipynb"
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return submission.grade(path, "2", TESTS, WALLS, limits)
+
+    return graded
+
+
+def points(result: dict) -> list[float]:
+    return [question["points"] for question in result["questions"].values()]
+
+
+def told(result: dict) -> str:
+    return " ".join(test["message"] for question in result["questions"].values() for test in question["tests"])
+
+
+@needs_walls
+def test_a_right_notebook(graded):
+    result = graded(GOOD)
+    assert (points(result), result["student_id"], result["status"]) == ([3, 1], "ada", "graded")
+    assert (result["errors"], result["explanation"]) == ({}, "two words")
+
+
+@needs_walls
+@pytest.mark.parametrize("name", synthetic.HOSTILE)
+def test_a_hostile_cell_costs_nobody_anything(name, graded):
+    result = graded([*GOOD[:2], synthetic.HOSTILE[name], *GOOD[2:]])
+    assert (points(result), result["status"]) == ([3, 1], "graded")
+    harmless = ("1 GB of output", "1 GB of output by a child", "deletes its directory", "talks to the grader")
+    assert list(result["errors"]) == [3] or name in harmless
+
+
+@needs_walls
+@pytest.mark.parametrize(
+    ("cell", "lost"),
+    [
+        ("def square(x):\n    while True:\n        pass", "took too long"),
+        ("import os\ndef square(x):\n    os._exit(0)", "ended itself"),
+        ("def square(x):\n    return 1 / 0", "ZeroDivisionError"),
+        ("def square(x):\n    return [1.0] * 10**7", "cannot be read"),
+        ("def square(x):\n    return lambda: 1", "array of numbers"),
+        (
+            "class Sly(float):\n    def __eq__(self, other):\n        return True\ndef square(x):\n    return Sly(0)",
+            "shape",
+        ),
+        ("def square(x):\n    return {'kind': 'array', 'dtype': 'O', 'shape': [1], 'data': ''}", "array of numbers"),
+        ("square = 4", "not callable"),
+        ("square = ...", "not callable"),
+        ("", "not defined"),
+        ("def square(x):\n    import sys\n    sys.exit(0)", "SystemExit"),
+    ],
+)
+def test_a_bad_answer_costs_its_own_test_only(cell, lost, graded):
+    result = graded([*GOOD[:3], cell, GOOD[4]])
+    assert points(result) == [2, 1]
+    assert lost in told(result)
+
+
+@needs_walls
+def test_checks_that_are_switched_off_help_nobody(graded):
+    result = graded([*GOOD[:2], synthetic.HOSTILE["overwrites the checker"], "answer = -1", *GOOD[3:]])
+    assert points(result) == [1, 1]
+
+
+@needs_walls
+def test_inside_there_is_nothing_to_see(graded, tmp_path):
+    (tmp_path / "neighbour.ipynb").write_text("secret")
+    look = f"""
+import glob, os, socket, sys
+seen, walls = [], ('/usr', '/lib', '/lib64', '/bin', '/proc', '/dev', sys.prefix, sys.base_prefix)
+for folder, below, files in os.walk('/'):
+    below[:] = [name for name in below if os.path.join(folder, name) not in walls]
+    seen += {{*files}} & {{'grade.py', 'submission.py', 'neighbour.ipynb', '2_frequency_principle.ipynb'}}
+seen += [path for path in ({str(tmp_path)!r}, {str(HERE)!r}, '/sys', '/etc/passwd') if os.path.exists(path)]
+seen += [p for p in glob.glob('/proc/[0-9]*/environ') if b'PYTEST' in open(p, 'rb').read()]
+seen += [name for name in os.environ if name.startswith(('PYTEST', 'SSH', 'USER'))]
+try:
+    socket.create_connection(('127.0.0.1', 22), timeout=1)
+except OSError as error:
+    seen += [] if error.errno in (101, 111) else [str(error)]
+seen += [name for index, name in socket.if_nameindex() if name != 'lo']
+if os.getuid() == 0:
+    seen.append('root')
+words = ' '.join(['saw', *seen])
+"""
+    result = graded([*GOOD[:2], *GOOD[3:], look])
+    assert "it has 1" in told(result)  # the words are "saw" and nothing else
+    assert points(result) == [3, 0]
+
+
+@needs_walls
+@pytest.mark.parametrize("name", synthetic.plumbing(notebook("")))
+def test_careless_hands_cost_no_marks(name, graded):
+    assert points(graded(synthetic.plumbing(notebook(*GOOD))[name])) == [3, 1]
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("empty.ipynb", "empty"),
+        ("not json.ipynb", "not a notebook"),
+        ("half.ipynb", "not a notebook"),
+        ("a list.ipynb", "not a notebook"),
+        ("deep.ipynb", "not a notebook"),
+        ("binary.ipynb", "not a notebook"),
+        ("report.pdf", "not a notebook"),
+        ("wrong assignment.ipynb", "homework 8, not 2"),
+    ],
+)
+def test_what_is_no_submission_is_told_so(name, reason, graded):
+    other = notebook("rng = homework.variant('8.1', student_id)")
+    result = graded(synthetic.broken(notebook(*GOOD), other)[name])
+    assert (points(result), result["student_id"]) == ([0, 0], "")
+    assert reason in result["status"]
+
+
+@needs_walls
+def test_a_notebook_that_takes_too_long_as_a_whole(graded):
+    slow = sandbox.Limits(cell_seconds=2.0, seconds=5.0)
+    result = graded([*GOOD[:2], *["while True:\n    pass"] * 4, *GOOD[2:]], slow)
+    assert (points(result), result["status"]) == ([2, 0], "graded")  # what came before counts
+    assert "not run: the time for the whole notebook, 5 s, is over" in result["errors"].values()
+
+
+COMMAND = """
+import sys
+sys.path.insert(0, {here!r})
+import grade
+grade.convert = lambda master, folder: (None, {tests!r})
+sys.exit(grade.main(sys.argv[1:]))
+"""
+
+
+def command(folder: Path, out: Path, *options: str) -> list[str]:
+    program = COMMAND.format(here=str(HERE), tests=TESTS)
+    return [sys.executable, "-c", program, str(folder), "--assignment", "2", "--out", str(out), "--jobs", "2", *options]
+
+
+def table(out: Path) -> dict[str, dict[str, str]]:
+    with open(out / "marks.csv", encoding="utf-8-sig", newline="") as file:
+        return {row["file"]: row for row in csv.DictReader(file)}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A class of good and bad submissions."""
+    folder = tmp_path / "collected"
+    (folder / "late").mkdir(parents=True)
+    for i in range(6):
+        cells = [f"student_id = 'student {i}'", *GOOD[1:]]
+        (folder / f"student {i}.ipynb").write_text(json.dumps(notebook(*cells)))
+    again = folder / "late" / "ada again.ipynb"
+    again.write_text(json.dumps(notebook("student_id = 'Student 0'", *GOOD[1:4])))
+    os.utime(again, (time.time() + 60,) * 2)
+    (folder / "nobody.ipynb").write_text(json.dumps(notebook(*GOOD[1:])))
+    (folder / "loop.ipynb").write_text(json.dumps(notebook("student_id = 'loop'", "while True:\n    pass", *GOOD[1:])))
+    (folder / "=1+1.ipynb").write_text(json.dumps(notebook("student_id = '=1+1'", *GOOD[1:])))
+    (folder / "empty.ipynb").write_bytes(b"")
+    (folder / ".DS_Store").write_bytes(b"\0")
+    return folder
+
+
+@needs_walls
+def test_a_folder_is_graded_killed_and_resumed(folder, tmp_path):
+    out = tmp_path / "results"
+    first = subprocess.Popen(command(folder, out, "--cell-seconds", "2"), start_new_session=True)
+    kept = out / "submissions"
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not (kept.is_dir() and len(list(kept.glob("*.json"))) >= 3):
+        time.sleep(0.05)
+    os.killpg(first.pid, signal.SIGKILL)
+    first.wait()
+    before = {path: path.stat().st_mtime_ns for path in kept.glob("*.json")}
+    assert len(before) >= 3 and not (out / "marks.csv").exists()
+
+    subprocess.run(command(folder, out, "--cell-seconds", "2"), check=True, timeout=120)
+    assert {path: path.stat().st_mtime_ns for path in before} == before  # not graded again
+    rows = table(out)
+    assert len(rows) == 11
+    for i in range(6):
+        assert (rows[f"student {i}.ipynb"]["total"], rows[f"student {i}.ipynb"]["2.1"]) == ("4", "3")
+    assert [rows[name]["counts"] for name in ("student 0.ipynb", f"late{os.sep}ada again.ipynb")] == ["no", "yes"]
+    assert "2 files carry this id" in rows["student 0.ipynb"]["note"]
+    assert (rows["loop.ipynb"]["total"], rows["loop.ipynb"]["note"]) == ("4", "1 cells fail")
+    assert (rows["empty.ipynb"]["status"], rows["empty.ipynb"]["note"]) == ("not graded", "the file is empty")
+    assert "no student_id" in rows["nobody.ipynb"]["note"]
+    assert (rows["'=1+1.ipynb"]["student_id"], rows["'=1+1.ipynb"]["total"]) == ("'=1+1", "4")
+    feedback = {path.name: path.read_text("utf-8") for path in (out / "feedback").iterdir()}
+    assert len(feedback) == 11
+    assert "words: `words` is not defined" in feedback["late__ada again.ipynb.txt"]
+    assert "took too long" in feedback["loop.ipynb.txt"]
+    assert "def test_" not in "".join(feedback.values())
+    assert "11 files" in (out / "log.txt").read_text("utf-8")
+
+
+def test_a_missing_protection_is_named_and_has_to_be_accepted(folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sandbox, "available", lambda: frozenset({"files", "processes"}))
+    arguments = [str(folder), "--assignment", "2", "--out", str(tmp_path / "results")]
+    assert grade.main(arguments) == 2
+    assert "No protection of network here" in (error := capsys.readouterr().err)
+    assert "--without network" in error and not (tmp_path / "results").exists()
+
+
+def test_root_never_runs_submissions_that_see_its_files(folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sandbox, "available", lambda: frozenset())
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    arguments = [
+        str(folder),
+        "--assignment",
+        "2",
+        "--out",
+        str(tmp_path / "results"),
+        "--without",
+        *sandbox.PROTECTIONS,
+    ]
+    assert grade.main(arguments) == 2
+    assert "Not as root" in capsys.readouterr().err
+
+
+def test_a_control_group_of_version_2_is_limited_entered_and_removed(tmp_path, monkeypatch):
+    """On a copy of the files that the kernel would offer; version 1 and the kernel itself: the tests above."""
+    monkeypatch.setattr(
+        Path, "read_text", lambda path, *_: "0::/teacher\n" if path.name == "cgroup" else path.open().read()
+    )
+    own = tmp_path / "teacher"
+    own.mkdir()
+    (own / "cgroup.subtree_control").write_text("cpu memory pids\n")
+    group = ControlGroup.make(10**9, 50, root=tmp_path)
+    (made,) = group.folders
+    assert made.parent == own
+    assert str(made / "cgroup.procs") in " ".join(group.enter())
+    group.remove()
+    assert not made.exists()
+    (own / "cgroup.subtree_control").write_text("cpu\n")
+    assert ControlGroup.make(10**9, 50, root=tmp_path).enter() == []
