@@ -21,7 +21,9 @@ from sphinx.util.docutils import SphinxDirective
 from fpcourse.plotting import COLORS
 
 LINK = re.compile(r"\[([^\]]+)\]\(([^)#]+\.ipynb)\)")
-# The line that closes the opening of every lesson: *About 20 minutes to read, half a minute to run. You need: ...*
+# A line in the opening of every homework, and the one that closes that of every lesson:
+# *About 20 minutes to read, half a minute to run. You need: ...*
+HOMEWORK = re.compile(r", about (\w+) minutes\. Needs ")
 TIMES = re.compile(r"^\*(?:About )?(\w+) minutes to read, ([^.]+?) to run(?: on two cores)?\. ?(.*)\*$", re.MULTILINE)
 
 
@@ -70,10 +72,10 @@ class CourseMap(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         source, toc = Path(self.env.srcdir), self.env.external_site_map
-        # a homework needs what its chapter teaches, and as long as it takes
-        pages = [str(page) for page in toc if (source / f"{page}.ipynb").exists() and "homework" not in str(page)]
+        notebooks = [str(page) for page in toc if (source / f"{page}.ipynb").exists()]
+        pages = [page for page in notebooks if not page.endswith("/homework")]
         openings = {page: opening(source / f"{page}.ipynb") for page in pages}
-        for page in pages:
+        for page in notebooks:
             self.env.note_dependency(str(source / f"{page}.ipynb"))
         above = tree({page: prerequisites(page, openings[page][3]) for page in pages})
 
@@ -85,9 +87,13 @@ class CourseMap(SphinxDirective):
             for page in (each for each in pages if above[each] == parent):
                 title, read, run, needs = openings[page]
                 also = [each for each in prerequisites(page, needs) if each in openings and each not in passed(page)]
-                times = f"{read.lower()} min, runs in {run}" + ("" if parent else f". {needs}")
+                times = f"{read.lower()} min, runs in {run}" + ("" if parent else ". " + LINK.sub(r"\1", needs))
                 times += "".join(f"; also after [{openings[each][0]}](/{each}.ipynb)" for each in also)
                 result += [f"{indent}- [{title}](/{page}.ipynb) {times}", *lines(page, indent + "  ")]
+            if f"{parent}/homework" in notebooks:
+                text = nbformat.read(source / f"{parent}/homework.ipynb", as_version=4).cells[0].source
+                title = text.partition("\n")[0].removeprefix("# ")
+                result.append(f"{indent}- [{title}](/{parent}/homework.ipynb) {HOMEWORK.search(text)[1]} min")
             return result
 
         container = nodes.container(classes=["fpc-map"])

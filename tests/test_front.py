@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "_extensions"))
-from book_front import LINK, opening, panels, prerequisites, tree, with_still  # noqa: E402
+from book_front import HOMEWORK, LINK, opening, panels, prerequisites, tree, with_still  # noqa: E402
 
 from fpcourse.interactive import dial  # noqa: E402
 
@@ -35,6 +35,11 @@ def test_chapters_list_their_lessons_with_the_lessons_own_minutes(path):
     listed = dict(LISTED.findall(nbformat.read(path, as_version=4).cells[0].source))
     lessons = {f"{path.stem}/{each.name}": opening(each)[1] for each in LESSONS if each.parent.name == path.stem}
     assert listed == lessons
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "chapters").rglob("homework.ipynb")), ids=lambda path: path.parent.name)
+def test_a_homework_says_how_long_it_takes(path):
+    assert HOMEWORK.search(nbformat.read(path, as_version=4).cells[0].source)
 
 
 def test_the_map_puts_a_lesson_below_the_last_one_it_needs():
