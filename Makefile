@@ -1,5 +1,6 @@
 # make book, make test, make pdf, make links, make lab, make clean, make fork URL=...; README.md spells out the first
-# two and `make lab` for people without make.
+# two and `make lab` for people without make. make homework, make grade FOLDER=... ASSIGNMENT=... OUT=...: the students'
+# copies from the masters, and submissions into marks (tests/homework/README.md).
 VENV = .venv
 BIN = $(VENV)/bin
 PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11 python; do \
@@ -9,7 +10,7 @@ REPOSITORY := $(shell sed -n 's/^Repository = "\(.*\)"/\1/p' pyproject.toml)
 # One thread for each of the two processes; the book runs at seed 0, so the tests see another.
 TEST_ENVIRONMENT = FPCOURSE_SEED=1 TQDM_DISABLE=1 OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: book test pdf links lab clean fork
+.PHONY: book test pdf links lab clean fork homework grade
 
 book: $(VENV)/installed
 	$(BIN)/jupyter-book build . -W -n --keep-going
@@ -26,6 +27,12 @@ links: $(VENV)/installed
 
 lab: $(VENV)/installed
 	$(BIN)/jupyter lab
+
+homework: $(VENV)/installed
+	$(BIN)/python tests/homework/assign.py
+
+grade: $(VENV)/installed
+	$(BIN)/python tests/homework/grade.py $(FOLDER) --assignment $(ASSIGNMENT) --out $(OUT)
 
 clean:
 	rm -rf _build $(VENV) .pytest_cache .ruff_cache .hypothesis
