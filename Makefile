@@ -1,5 +1,5 @@
-# make book, make test, make pdf, make links, make lab, make clean, make fork URL=...; README.md spells out the first
-# two and `make lab` for people without make. make homework, make grade FOLDER=... ASSIGNMENT=... OUT=...: the students'
+# make book, make test, make pdf, make links, make lab, make clean, make fork URL=...; README.md spells out the first two
+# and `make lab` for people without make. make claims SEEDS=20: every notebook at every seed. make homework, make grade FOLDER=... ASSIGNMENT=... OUT=...: the students'
 # copies from the masters, and submissions into marks (tests/homework/README.md).
 VENV = .venv
 BIN = $(VENV)/bin
@@ -10,7 +10,7 @@ REPOSITORY := $(shell sed -n 's/^Repository = "\(.*\)"/\1/p' pyproject.toml)
 # One thread for each of the two processes; the book runs at seed 0, so the tests see another.
 TEST_ENVIRONMENT = FPCOURSE_SEED=1 TQDM_DISABLE=1 OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: book test pdf links lab clean fork homework grade
+.PHONY: book test pdf links claims lab clean fork homework grade
 
 book: $(VENV)/installed
 	$(BIN)/jupyter-book build . -W -n --keep-going
@@ -24,6 +24,11 @@ pdf: book
 
 links: $(VENV)/installed
 	$(BIN)/jupyter-book build . --builder linkcheck --path-output _build/links
+
+# Every notebook at the seeds 0 to SEEDS - 1: an hour on two cores, and it may be stopped and started again.
+SEEDS = 20
+claims: $(VENV)/installed
+	$(BIN)/python tests/every_seed.py --seeds $(SEEDS)
 
 lab: $(VENV)/installed
 	$(BIN)/jupyter lab

@@ -1,0 +1,160 @@
+"""Every claim of the book at every seed: ``make claims SEEDS=20``.
+
+Some notebooks alone: ``python tests/every_seed.py --seeds 20 chapters/1_mysteries.ipynb``, which writes no table.
+Runs every notebook of the book at the seeds 0, 1, ..., two at a time on one thread each, and prints a line for each.
+Results are kept in _build/claims, so that a run that was stopped goes on where it was, and only what has changed since
+(the notebook, the package, the data, the pins) runs again. With all notebooks it writes two tables: claims.csv beside
+this file, a row for each claim with its least margin over the seeds, and chapters/back_matter/every_seed.md, a row for
+each notebook. Ends with status 1 where a claim fails at any seed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import hashlib
+import json
+import os
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import joblib
+import nbformat
+import numpy as np
+import yaml
+from nbclient import NotebookClient
+
+from fpcourse import sweep
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+KEPT = REPOSITORY / "_build/claims"
+CLAIMS = Path(__file__).with_name("claims.csv")
+PAGE = REPOSITORY / "chapters/back_matter/every_seed.md"
+THREADS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
+
+def notebooks() -> list[str]:
+    """The notebooks of the book in reading order, as paths in the repository; not the homework, which waits for answers."""
+    contents = yaml.safe_load((REPOSITORY / "_toc.yml").read_text())["chapters"]
+    files = [entry["file"] for chapter in contents for entry in (chapter, *chapter.get("sections", []))]
+    paths = [f"{file}.ipynb" for file in files if not file.endswith("homework")]
+    return [path for path in paths if (REPOSITORY / path).exists()]
+
+
+def version(notebook: str) -> str:
+    """Hash of all that the numbers of a notebook depend on."""
+    depends = [REPOSITORY / notebook, REPOSITORY / "requirements.txt"]
+    depends += sorted(path for name in ("fpcourse", "data") for path in (REPOSITORY / name).glob("*.*"))
+    digest = hashlib.sha256(sys.version.encode())
+    for path in depends:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def run_notebook(notebook: str, seed: int, version: str) -> dict[str, np.ndarray]:
+    """Run one notebook at one seed in a kernel of its own; ``version`` is there to name the result after.
+
+    Figures are made but not drawn. A cell that fails does not stop the others, so that all failing claims are found.
+    """
+    path = REPOSITORY / notebook
+    book = nbformat.read(path, as_version=4)
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        claims = Path(folder, "claims.jsonl")
+        claims.touch()
+        environment = os.environ | THREADS | {"MPLBACKEND": "agg", "TQDM_DISABLE": "1", "PYTHONPATH": str(REPOSITORY),
+                                              "FPCOURSE_SEED": str(seed), "FPCOURSE_CLAIMS": str(claims)}  # fmt: skip
+        client = NotebookClient(book, timeout=600, allow_errors=True, resources={"metadata": {"path": path.parent}})
+        client.execute(env=environment)
+        rows = [json.loads(line) for line in claims.read_text("utf-8").splitlines()]
+    outputs = [output for cell in book.cells if cell.cell_type == "code" for output in cell.outputs]
+    errors = [f"{o.ename}: {o.evalue}".splitlines()[0] for o in outputs if o.output_type == "error"]
+    return {
+        "names": np.array([row["name"] for row in rows], dtype=str),
+        "values": np.array([float(row["value"]) for row in rows]),
+        "margins": np.array([float(row["margin"]) for row in rows]),
+        "errors": np.array(errors, dtype=str),
+        "seconds": np.array(time.monotonic() - started),
+        "peak_mb": np.array(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024),
+    }
+
+
+def thinnest(results: list[dict]) -> list[tuple[str, float, float, float, int]]:
+    """For each claim of a notebook: name, least and largest value, least margin and the seed where it is least."""
+    names = list(dict.fromkeys(name for result in results for name in result["names"].tolist()))
+    rows = []
+    for name in names:
+        found = [
+            (margin, seed, value)
+            for seed, result in enumerate(results)
+            for other, value, margin in zip(result["names"], result["values"], result["margins"], strict=True)
+            if other == name
+        ]
+        values = [value for _, _, value in found]
+        rows.append((name, min(values), max(values), *min(found)[:2]))
+    return rows
+
+
+def write_tables(table: dict[str, list[dict]], seeds: int) -> None:
+    """Write claims.csv and the page of the book from the results of every notebook, one for each seed."""
+    lines = [
+        "# Every claim at every seed",
+        "",
+        f"Every notebook of the book, run at the seeds 0 to {seeds - 1} by `make claims SEEDS={seeds}`. A number counts"
+        " the claims of a notebook that fail at a seed; a dot says that none does. The margin is the distance of a"
+        " measured value to its bound, as a fraction of the bound; the least one over all claims and seeds is given,"
+        " with its claim. The values of every claim stand in `tests/claims.csv`.",
+        "",
+        "| notebook | claims | " + " | ".join(map(str, range(seeds))) + " | least margin | of | s |",
+        "|---|" + "---|" * (seeds + 4),
+    ]
+    with open(CLAIMS, "w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(["notebook", "claim", "least value", "largest value", "least margin", "at seed"])
+        for notebook, results in table.items():
+            claims = thinnest(results)
+            rows.writerows([notebook, name, *(f"{x:.4g}" for x in (low, high, margin)), seed]
+                           for name, low, high, margin, seed in claims)  # fmt: skip
+            marks = [str(len(result["errors"])) if len(result["errors"]) else "·" for result in results]
+            name, _, _, margin, _ = min(claims, key=lambda row: row[3], default=("", 0, 0, np.nan, 0))
+            seconds = np.median([result["seconds"] for result in results])
+            label = Path(notebook).stem
+            lines.append(
+                f"| [{label}](../{Path(notebook).relative_to('chapters')}) | {len(claims)} | {' | '.join(marks)} "
+                f"| {margin:.2g} | {name.replace('|', chr(92) + '|')} | {seconds:.0f} |"
+            )
+    PAGE.write_text("\n".join(lines) + "\n", "utf-8")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command and return its exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("notebooks", nargs="*", help="from the repository's root; all of the book where none is given")
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--jobs", type=int, default=2)
+    options = parser.parse_args(arguments)
+    chosen = options.notebooks or notebooks()
+    points = [
+        {"notebook": notebook, "seed": seed, "version": version(notebook)}
+        for notebook in chosen
+        for seed in range(options.seeds)
+    ]
+    with joblib.parallel_config(backend="loky", n_jobs=options.jobs):
+        results = sweep.run(run_notebook, points, folder=KEPT)
+    table = {name: results[i * options.seeds : (i + 1) * options.seeds] for i, name in enumerate(chosen)}
+    for notebook, runs in table.items():
+        for seed, result in enumerate(runs):
+            for error in result["errors"]:
+                print(f"{notebook} at seed {seed}: {error}")
+    if not options.notebooks:
+        write_tables(table, options.seeds)
+    failing = sum(bool(len(result["errors"])) for result in results)
+    print(f"{len(results)} runs, {failing} with a claim that fails")
+    return int(failing > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,71 @@
+"""The runner of `make claims`: what it finds, what it runs again, and what it writes."""
+
+import csv
+
+import every_seed
+import nbformat
+import numpy as np
+import pytest
+
+CELLS = [
+    "from fpcourse import settings\nfrom fpcourse.claims import check\nseed = settings.seed()",
+    'check("fails at seed 1", 1.0 - seed, above=0.5)',
+    'check("thinner with every seed", 10.0 - seed, above=5)',
+]
+
+
+@pytest.fixture
+def small_book(tmp_path, monkeypatch):
+    """A repository with one notebook of two claims, of which one fails at seed 1."""
+    (tmp_path / "chapters/back_matter").mkdir(parents=True)
+    (tmp_path / "_toc.yml").write_text("chapters: [{file: chapters/one}, {file: chapters/text}]")
+    (tmp_path / "requirements.txt").write_text("")
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in CELLS])
+    nbformat.write(notebook, tmp_path / "chapters/one.ipynb")
+    for name, path in {"KEPT": "kept", "CLAIMS": "claims.csv", "PAGE": "chapters/back_matter/every_seed.md"}.items():
+        monkeypatch.setattr(every_seed, name, tmp_path / path)
+    source = every_seed.REPOSITORY
+    monkeypatch.setattr(every_seed, "REPOSITORY", tmp_path)
+    for name in ("fpcourse", "data"):
+        (tmp_path / name).symlink_to(source / name)
+    return tmp_path
+
+
+def test_it_finds_the_seeds_that_fail_and_the_least_margins(small_book, capfd):
+    assert every_seed.main(["--seeds", "2", "--jobs", "1"]) == 1
+    assert "chapters/one.ipynb at seed 1: AssertionError: claim fails: fails at seed 1" in capfd.readouterr().out
+    rows = {row["claim"]: row for row in csv.DictReader(every_seed.CLAIMS.open())}
+    assert rows["fails at seed 1"]["least value"] == "0" and rows["fails at seed 1"]["least margin"] == "-1"
+    thin = rows["thinner with every seed"]
+    assert (thin["least value"], thin["largest value"], thin["least margin"], thin["at seed"]) == (
+        "9",
+        "10",
+        "0.8",
+        "1",
+    )
+    line = every_seed.PAGE.read_text().splitlines()[-1]
+    assert line.startswith("| [one](../one.ipynb) | 2 | · | 1 | -1 | fails at seed 1 |")
+
+
+def test_only_what_has_changed_runs_again(small_book, monkeypatch):
+    ran = []
+
+    def count(notebook, seed, version):
+        ran.append((seed, version))
+        result = dict.fromkeys(("values", "margins", "seconds", "peak_mb"), np.ones(1))
+        return result | {"names": np.array(["a"]), "errors": np.array([], dtype=str)}
+
+    monkeypatch.setattr(every_seed, "run_notebook", count)
+    for _ in range(2):
+        assert every_seed.main(["--seeds", "2", "--jobs", "1"]) == 0
+    assert [seed for seed, _ in ran] == [0, 1]
+    (small_book / "requirements.txt").write_text("numpy==2.4.6")
+    every_seed.main(["--seeds", "2", "--jobs", "1"])
+    assert len({version for _, version in ran}) == 2 and len(ran) == 4
+
+
+def test_every_notebook_of_the_book_is_run():
+    found = every_seed.notebooks()
+    here = every_seed.REPOSITORY / "chapters"
+    everywhere = {str(path.relative_to(every_seed.REPOSITORY)) for path in here.rglob("*.ipynb")}
+    assert set(found) == {path for path in everywhere if "homework" not in path and "checkpoints" not in path}
