@@ -1,6 +1,7 @@
 # make book, make test, make pdf, make links, make lab, make clean, make fork URL=...; README.md spells out the first two
-# and `make lab` for people without make. make claims SEEDS=20: every notebook at every seed. make homework, make grade FOLDER=... ASSIGNMENT=... OUT=...: the students'
-# copies from the masters, and submissions into marks (tests/homework/README.md).
+# and `make lab` for people without make. make claims SEEDS=20: every notebook at every seed (CONTRIBUTING.md).
+# make homework, make grade FOLDER=... ASSIGNMENT=... OUT=...: the students' copies from the masters, and submissions
+# into marks (tests/homework/README.md).
 VENV = .venv
 BIN = $(VENV)/bin
 PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11 python; do \

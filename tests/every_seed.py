@@ -37,7 +37,7 @@ THREADS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THR
 
 
 def notebooks() -> list[str]:
-    """The notebooks of the book in reading order, as paths in the repository; not the homework, which waits for answers."""
+    """The notebooks of the book in reading order, as paths in the repository; not the homework: it awaits answers."""
     contents = yaml.safe_load((REPOSITORY / "_toc.yml").read_text())["chapters"]
     files = [entry["file"] for chapter in contents for entry in (chapter, *chapter.get("sections", []))]
     paths = [f"{file}.ipynb" for file in files if not file.endswith("homework")]
