@@ -138,7 +138,7 @@ for folder, below, files in os.walk('/'):
     below[:] = [name for name in below if os.path.join(folder, name) not in walls]
     seen += {{*files}} & {{'grade.py', 'submission.py', 'neighbour.ipynb', '2_frequency_principle.ipynb'}}
 seen += [path for path in ({str(tmp_path)!r}, {str(HERE)!r}, '/sys', '/etc/passwd') if os.path.exists(path)]
-seen += [p for p in glob.glob('/proc/[0-9]*/environ') if b'PYTEST' in open(p, 'rb').read()]
+seen += [path for path in glob.glob('/proc/[0-9]*/cmdline') if b'pytest' in open(path, 'rb').read()]
 seen += [name for name in os.environ if name.startswith(('PYTEST', 'SSH', 'USER'))]
 try:
     socket.create_connection(('127.0.0.1', 22), timeout=1)
