@@ -21,7 +21,8 @@ from sphinx_external_toc.parsing import parse_toc_yaml
 REPOSITORY = Path(__file__).resolve().parents[1]
 BOOK = REPOSITORY / "_build" / "html"
 MARGIN = "15mm"
-BETWEEN_MARGINS = {"width": 680, "height": 1000}  # of A4, in px: figures are drawn at the width they are printed at
+SCALE = 0.8
+BETWEEN_MARGINS = {"width": int(680 / SCALE), "height": 1000}  # of A4, in px: figures are drawn as wide as they print
 
 
 def published_at() -> str:
@@ -52,7 +53,7 @@ def printed(pages: list[str]) -> Iterator[tuple[str, bytes]]:
             page.wait_for_function("!document.querySelector('figure.fpc-scrub:not(.fpc-ready)')")
             margin = dict.fromkeys(("top", "right", "bottom", "left"), MARGIN)
             title = page.evaluate("document.querySelector('.bd-article h1')?.firstChild.textContent")
-            yield title or name, page.pdf(format="A4", margin=margin, print_background=True)
+            yield title or name, page.pdf(format="A4", margin=margin, scale=SCALE, print_background=True)
         browser.close()
 
 

@@ -34,6 +34,14 @@ def test_the_button_runs_it_with_the_chosen_values():
     assert not button.disabled
 
 
+def test_a_result_replaces_the_one_before(monkeypatch):
+    _, button, output = parts(live.panel(draw, width=[10]))
+    cleared = []
+    monkeypatch.setattr(type(output), "clear_output", lambda self: cleared.append(self))
+    button.click()
+    assert cleared == [output]
+
+
 def test_a_mistake_leaves_the_button_usable():
     def fail(width=10):
         raise RuntimeError("diverged")
