@@ -39,11 +39,11 @@ class ControlGroup:
         return group
 
     def enter(self) -> list[str]:
-        """Return the beginning of a command that runs the rest of it inside the group."""
+        """Return the beginning of a command that runs the rest of it inside the group, as far as the kernel lets it."""
         if not self.folders:
             return []
-        moves = " && ".join(f"echo $$ > {shlex.quote(str(folder / MEMBERS))}" for folder in self.folders)
-        return ["sh", "-c", f'{moves} && exec "$@"', "sh"]
+        moves = "; ".join(f"echo $$ > {shlex.quote(str(folder / MEMBERS))}" for folder in self.folders)
+        return ["sh", "-c", f'{moves}; exec "$@"', "sh"]
 
     def remove(self) -> None:
         """Remove the group, once its processes are gone."""
