@@ -161,6 +161,33 @@ WRONG = {
         ("per cent", "apart", lambda right: [100 * loss for loss in right], "4.6 apart"),
         ("says nothing", "explanation", lambda right: "it just works", "4.6 apart"),
     ],
+    "5": [
+        ("parameters per neuron without a", "count_tanh", lambda right: 0.9 * right, "5.1 count_tanh"),
+        ("off by one", "count_tanh", lambda right: right + 1, "5.1 count_tanh"),
+        ("all hundred neurons", "count_tanh", lambda right: 100 * right, "5.1 count_tanh"),
+        ("off by one", "count_bias", lambda right: right - 1, "5.1 count_bias"),
+        ("off by one", "count_matrix", lambda right: right + 1, "5.1 count_matrix"),
+        ("twice", "count_shared", lambda right: 2 * right, "5.1 count_shared"),
+        ("transpose", "tangent", lambda right: lambda A, W: right(A, W).T,
+         "5.2 shape, 5.2 derivatives, 5.2 rank"),
+        ("columns in reverse", "tangent", lambda right: lambda A, W: right(A, W) + right(0 * A, W[:, ::-1] - W),
+         "5.2 derivatives"),
+        ("factor 2", "tangent", lambda right: lambda A, W: 2 * right(A, W), "5.2 derivatives"),
+        ("A only", "tangent", lambda right: lambda A, W: right(A, 0 * W), "5.2 derivatives, 5.2 rank"),
+        ("all parameters", "rank_copies", lambda right: 3 * right, "5.3 rank_copies"),
+        ("off by one", "rank_null", lambda right: right + 1, "5.3 rank_null"),
+        ("idle neurons add nothing", "rank_idle", lambda right: 2 * right, "5.3 rank_idle"),
+        ("off by one", "rank_idle", lambda right: right + 1, "5.3 rank_idle"),
+        ("off by one", "size_predicted", lambda right: right + 1, "5.4 size_predicted"),
+        ("all parameters", "size_predicted", lambda right: 32, "5.4 size_predicted"),
+        ("one entry later", "test_errors", lambda right: np.append(right[1:], right[-1]), "5.4 test_errors"),
+        ("other order", "test_errors", lambda right: right[::-1], "5.4 test_errors"),
+        ("reciprocal", "gain", lambda right: 1 / right, "5.4 gain"),
+        ("nothing changed", "changed", lambda right: {}, "5.5 changed"),
+        ("not trained to the end", "changed", lambda right: right | {"steps": 20}, "5.5 changed"),
+        ("the small start's error", "failed", lambda right: 1e-4, "5.5 failed"),
+        ("says nothing", "explanation", lambda right: "it just works", "5.5 failed"),
+    ],
 }  # fmt: skip
 
 # Values copied from another id, and the tests that must fail: all that depend on the id.
@@ -180,5 +207,10 @@ COPIED = {
     "4": (
         "kept_w, copy_w, counts, rate_predicted, rate_measured, loss_after, both_losses",
         "4.1 kept_w, 4.1 copy_w, 4.4 counts, 4.5 rate_predicted, 4.5 rate_measured, 4.5 loss_after, 4.6 both_losses",
+    ),
+    "5": (
+        "count_tanh, count_bias, count_matrix, count_shared, rank_copies, rank_null, rank_idle, size_predicted",
+        "5.1 count_tanh, 5.1 count_bias, 5.1 count_matrix, 5.1 count_shared, "
+        "5.3 rank_copies, 5.3 rank_null, 5.3 rank_idle, 5.4 size_predicted",
     ),
 }
