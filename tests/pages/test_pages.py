@@ -236,7 +236,7 @@ def test_sliders_are_where_the_reader_left_them(visit, address):
     visit.page.wait_for_function("left => history.state?.scrubbers?.[0] === left", arg=int(left))
     visit.page.evaluate("location.hash = '#search-input'")
     visit.page.wait_for_function("left => history.state?.scrubbers?.[0] === left", arg=int(left))
-    visit.page.goto(f"{address}genindex.html", wait_until="commit")
+    visit.page.goto(f"{address}genindex.html", wait_until="load")
     visit.page.go_back(wait_until="load")
     visit.page.query_selector("figure.fpc-scrub").scroll_into_view_if_needed()
     visit.page.wait_for_selector("figure.fpc-scrub.fpc-ready")
