@@ -114,6 +114,11 @@ class Answers(Mapping):
         self.errors.pop(number, None)
         if "error" in reply:
             self.errors[number] = str(reply["error"])[:500]
+            if self.errors[number].startswith("MemoryError"):  # what it has taken would be missing in every later cell
+                self._left_out.add(number)
+                self.errors[number] = "it ran out of memory; the notebook was run without this cell"
+                self._sandbox.close()
+                return False
         return True
 
     def _timed(self, account: str, seconds: float, sandbox: Sandbox, do: str, *arguments) -> dict:

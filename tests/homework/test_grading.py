@@ -97,6 +97,16 @@ def test_a_hostile_cell_costs_nobody_anything(name, graded):
 
 
 @needs_walls
+def test_a_cell_that_runs_out_of_memory_leaves_nothing_to_the_next(graded):
+    """Else what it has taken would be missing in every cell after it, and those would be blamed."""
+    result = graded([*GOOD[:2], "square = lambda x: -1\nraise MemoryError", *GOOD[2:]])
+    assert points(result) == [3, 1]
+    assert "out of memory" in result["errors"][3]
+    kept = graded([*GOOD, "answer = -1\nraise MemoryError"])
+    assert points(kept) == [3, 1]
+
+
+@needs_walls
 @pytest.mark.parametrize(
     ("cell", "lost"),
     [
