@@ -15,7 +15,6 @@ import csv
 import hashlib
 import json
 import os
-import resource
 import sys
 import tempfile
 import time
@@ -78,7 +77,6 @@ def run_notebook(notebook: str, seed: int, version: str) -> dict[str, np.ndarray
         "margins": np.array([float(row["margin"]) for row in rows]),
         "errors": np.array(errors, dtype=str),
         "seconds": np.array(time.monotonic() - started),
-        "peak_mb": np.array(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024),
     }
 
 

@@ -52,7 +52,7 @@ def test_only_what_has_changed_runs_again(small_book, monkeypatch):
 
     def count(notebook, seed, version):
         ran.append((seed, version))
-        result = dict.fromkeys(("values", "margins", "seconds", "peak_mb"), np.ones(1))
+        result = dict.fromkeys(("values", "margins", "seconds"), np.ones(1))
         return result | {"names": np.array(["a"]), "errors": np.array([], dtype=str)}
 
     monkeypatch.setattr(every_seed, "run_notebook", count)
