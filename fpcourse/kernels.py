@@ -196,11 +196,13 @@ def _cos_sin_angle(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """cos, sin and value of the angles between rows on the unit sphere, all to rounding."""
     cos = a @ b.T
     angle, sin = cos.clamp(-1.0, 1.0).arccos_(), (1 - cos * cos).clamp_(min=0.0).sqrt_()
-    i, j = (cos.abs() > 0.999).nonzero(as_tuple=True)  # there the product cancels, and distances do not
-    far, near = ((a[i] - sign * b[j]).norm(dim=1) for sign in (1, -1))
-    angle[i, j] = 2 * torch.atan2(far, near)
-    square = near**2 + far**2  # 4 up to rounding, which this takes out: equal points give exactly 1 and 0
-    cos[i, j], sin[i, j] = (near**2 - far**2) / square, 2 * far * near / square
+    close = (cos.abs() > 0.999).nonzero()  # there the product cancels, and distances do not
+    for pairs in close.split(max(1, 2**20 // a.shape[1])):  # many where the points crowd
+        i, j = pairs.T
+        far, near = ((a[i] - sign * b[j]).norm(dim=1) for sign in (1, -1))
+        angle[i, j] = 2 * torch.atan2(far, near)
+        square = near**2 + far**2  # 4 up to rounding, which this takes out: equal points give exactly 1 and 0
+        cos[i, j], sin[i, j] = (near**2 - far**2) / square, 2 * far * near / square
     return cos, sin, angle
 
 
