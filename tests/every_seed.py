@@ -5,7 +5,7 @@ Runs every notebook of the book at the seeds 0, 1, ..., two at a time on one thr
 Results are kept in _build/claims, so that a run that was stopped goes on where it was, and only what has changed since
 (the notebook, the package, the data, the pins) runs again. With all notebooks it writes two tables: claims.csv beside
 this file, a row for each claim with its least margin over the seeds, and chapters/back_matter/every_seed.md, a row for
-each notebook. Ends with status 1 where a claim fails at any seed.
+each notebook, with its time and its memory. Ends with status 1 where a claim fails at any seed.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 KEPT = REPOSITORY / "_build/claims"
 CLAIMS = Path(__file__).with_name("claims.csv")
 PAGE = REPOSITORY / "chapters/back_matter/every_seed.md"
+# Run as the last cell of a notebook: the most memory its kernel ever held, in kB (ru_maxrss would count its parent's).
+PEAK = r"import re; print(re.search(r'VmHWM:\s*(\d+)', open('/proc/self/status').read())[1])"
 THREADS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
@@ -60,6 +62,8 @@ def run_notebook(notebook: str, seed: int, version: str) -> dict[str, np.ndarray
     """
     path = REPOSITORY / notebook
     book = nbformat.read(path, as_version=4)
+    if sys.platform == "linux":
+        book.cells.append(nbformat.v4.new_code_cell(PEAK))
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         claims = Path(folder, "claims.jsonl")
@@ -70,6 +74,7 @@ def run_notebook(notebook: str, seed: int, version: str) -> dict[str, np.ndarray
         client.execute(env=environment)
         rows = [json.loads(line) for line in claims.read_text("utf-8").splitlines()]
     outputs = [output for cell in book.cells if cell.cell_type == "code" for output in cell.outputs]
+    peak_mb = int(outputs[-1].text) / 1024 if sys.platform == "linux" else np.nan
     errors = [f"{o.ename}: {o.evalue}".splitlines()[0] for o in outputs if o.output_type == "error"]
     return {
         "names": np.array([row["name"] for row in rows], dtype=str),
@@ -77,6 +82,7 @@ def run_notebook(notebook: str, seed: int, version: str) -> dict[str, np.ndarray
         "margins": np.array([float(row["margin"]) for row in rows]),
         "errors": np.array(errors, dtype=str),
         "seconds": np.array(time.monotonic() - started),
+        "peak_mb": np.array(peak_mb),
     }
 
 
@@ -104,10 +110,12 @@ def write_tables(table: dict[str, list[dict]], seeds: int) -> None:
         f"Every notebook of the book, run at the seeds 0 to {seeds - 1} by `make claims SEEDS={seeds}`. A number counts"
         " the claims of a notebook that fail at a seed; a dot says that none does. The margin is the distance of a"
         " measured value to its bound, as a fraction of the bound; the least one over all claims and seeds is given,"
-        " with its claim. The values of every claim stand in `tests/claims.csv`.",
+        " with its claim. The values of every claim stand in `tests/claims.csv`. The last columns are the median time of"
+        " a run, from the start of its kernel to its end, on one thread and two runs side by side, and the most memory"
+        " that a kernel ever held.",
         "",
-        "| notebook | claims | " + " | ".join(map(str, range(seeds))) + " | least margin | of | s |",
-        "|---|" + "---|" * (seeds + 4),
+        "| notebook | claims | " + " | ".join(map(str, range(seeds))) + " | least margin | of | s | MB |",
+        "|---|" + "---|" * (seeds + 5),
     ]
     with open(CLAIMS, "w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file, lineterminator="\n")
@@ -119,10 +127,11 @@ def write_tables(table: dict[str, list[dict]], seeds: int) -> None:
             marks = [str(len(result["errors"])) if len(result["errors"]) else "·" for result in results]
             name, _, _, margin, _ = min(claims, key=lambda row: row[3], default=("", 0, 0, np.nan, 0))
             seconds = np.median([result["seconds"] for result in results])
+            peak_mb = np.max([result["peak_mb"] for result in results])
             label = Path(notebook).stem
             lines.append(
                 f"| [{label}](../{Path(notebook).relative_to('chapters')}) | {len(claims)} | {' | '.join(marks)} "
-                f"| {margin:.2g} | {name.replace('|', chr(92) + '|')} | {seconds:.0f} |"
+                f"| {margin:.2g} | {name.replace('|', chr(92) + '|')} | {seconds:.0f} | {peak_mb:.0f} |"
             )
     PAGE.write_text("\n".join(lines) + "\n", "utf-8")
 
