@@ -110,9 +110,9 @@ def write_tables(table: dict[str, list[dict]], seeds: int) -> None:
         f"Every notebook of the book, run at the seeds 0 to {seeds - 1} by `make claims SEEDS={seeds}`. A number counts"
         " the claims of a notebook that fail at a seed; a dot says that none does. The margin is the distance of a"
         " measured value to its bound, as a fraction of the bound; the least one over all claims and seeds is given,"
-        " with its claim. The values of every claim stand in `tests/claims.csv`. The last columns are the median time of"
-        " a run, from the start of its kernel to its end, on one thread and two runs side by side, and the most memory"
-        " that a kernel ever held.",
+        " with its claim. The values of every claim stand in `tests/claims.csv`. The last columns are the median"
+        " time of a run, from the start of its kernel to its end, on one thread and two runs side by side, and the most"
+        " memory that a kernel ever held.",
         "",
         "| notebook | claims | " + " | ".join(map(str, range(seeds))) + " | least margin | of | s | MB |",
         "|---|" + "---|" * (seeds + 5),
