@@ -69,7 +69,7 @@ def mnist(n_train: int | None = None, n_test: int | None = None, *, full: bool =
     most one (in the full sets, whose classes have different sizes, until the smallest class is used up).
 
     Raises ValueError for sizes that are not there and for damaged files, FileNotFoundError where ``data/`` is missing,
-    ConnectionError where the full set cannot be fetched.
+    ConnectionError where the full set cannot be fetched and OSError where it cannot be kept.
     """
     if full:
         arrays = {
@@ -265,16 +265,30 @@ def _arrays(file: str) -> dict[str, np.ndarray]:
 
 def _fetch(url: str, file: str) -> Path:
     """Path of a file of the full sets in the cache, downloaded at need; it gets its name once its MD5 is right."""
+    import filelock
     import pooch  # imports requests: only where the network is asked for
     from requests import RequestException
 
     cache = pooch.os_cache("fpcourse")
+    path = cache / file
     try:
-        return Path(pooch.retrieve(f"{url}/{file}", f"md5:{MD5[file]}", fname=file, path=cache, progressbar=True))
-    except RequestException as error:
+        if path.exists() and pooch.file_hash(path, "md5") == MD5[file]:
+            return path  # from a cache that may only be read, too
+        cache.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(cache / "download.lock"):
+            # Only the holder of the lock downloads: an unfinished file here is of a process that was killed.
+            for unfinished in cache.glob("tmp*"):
+                unfinished.unlink()
+            return Path(pooch.retrieve(f"{url}/{file}", f"md5:{MD5[file]}", fname=file, path=cache, progressbar=True))
+    except RequestException as error:  # which is an OSError
         raise ConnectionError(
             f"{url}/{file} could not be fetched. full=True needs the network once; the file is then kept in {cache}. "
             f"Without full=True the smaller set in data/ works offline. ({error})"
+        ) from error
+    except OSError as error:
+        raise OSError(
+            f"{path} could not be kept: {error}. full=True needs a cache folder that can be written to, with room for "
+            "the file (on Linux, XDG_CACHE_HOME names another). Without full=True the smaller set in data/ needs none"
         ) from error
 
 

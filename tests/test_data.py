@@ -5,15 +5,21 @@ import hashlib
 import io
 import itertools
 import math
+import os
 import re
 import subprocess
 import sys
 import tarfile
+import tempfile
 import threading
+import time
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import pooch
 import pytest
 import torch
 from hypothesis import given, settings
@@ -180,6 +186,13 @@ def test_damaged_file_is_refused_with_both_digests(file, damage, copy_of_data):
         load(file)
 
 
+@pytest.mark.parametrize(("file", "other"), [*itertools.permutations(FILES[:2]), *itertools.permutations(FILES[2:])])
+def test_sound_file_under_another_name_is_refused(file, other, copy_of_data):
+    (copy_of_data / file).write_bytes((copy_of_data / other).read_bytes())
+    with pytest.raises(ValueError, match=f"{file} is damaged: .* has sha256 [0-9a-f]{{64}}, expected"):
+        load(file)
+
+
 @pytest.mark.parametrize("name", ["x_train", "y_train", "x_test", "y_test"])
 def test_sound_archive_with_one_wrong_array_is_refused(name, copy_of_data):
     """No zip checksum helps here: only the digest of the array knows."""
@@ -259,13 +272,17 @@ def published(tmp_path, monkeypatch):
             self.send_response(200)
             self.send_header("Content-Length", str(len(body) + server.cut))
             self.end_headers()
-            self.wfile.write(body)
+            self.wfile.write(body[: len(body) // 2])
+            server.go_on.wait(60)
+            self.wfile.write(body[len(body) // 2 :])
 
         def log_message(self, *_):
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.cut = 0  # bytes promised and not sent
+    server.go_on = threading.Event()  # cleared, it stops a download half-way
+    server.go_on.set()
     server.files, server.sets, server.requests, server.cache = files, sets, requests, tmp_path / "cache" / "fpcourse"
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
 
@@ -284,6 +301,31 @@ def published(tmp_path, monkeypatch):
     stop()
 
 
+def kept(server):
+    """What lies in the cache, but for the file that processes lock."""
+    return sorted(file.name for file in server.cache.iterdir() if file.name != "download.lock")
+
+
+def start_load(server, load_set):
+    """Another process that loads a full set from the same server into the same cache and prints a digest of it."""
+    program = f"""
+import hashlib, pathlib, pooch
+from fpcourse import data
+data.MNIST_URL, data.CIFAR10_URL, data.MD5 = {data.MNIST_URL!r}, {data.CIFAR10_URL!r}, {data.MD5!r}
+pooch.os_cache = lambda project: pathlib.Path({str(server.cache)!r})
+print("ready", flush=True)
+print(hashlib.sha256(data.{load_set.__name__}(full=True).x_train.tobytes()).hexdigest())
+"""
+    return subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def test_full_mnist(published):
     full = data.mnist(full=True)
     for part, prefix in (("train", "train"), ("test", "t10k")):
@@ -291,7 +333,7 @@ def test_full_mnist(published):
         images, labels = (published.sets[f"{prefix}-{kind}-ubyte.gz"] for kind in ("images-idx3", "labels-idx1"))
         assert x.shape == (len(images), 784) and x.dtype == np.float32 and y.dtype == np.int64
         assert pairs(x * 255, y) == pairs(images, labels)
-    assert sorted(file.name for file in published.cache.iterdir()) == sorted(n for n in published.files if "idx" in n)
+    assert kept(published) == sorted(name for name in published.files if "idx" in name)
     part = data.mnist(6, 2, full=True)
     np.testing.assert_array_equal(part.x_train, full.x_train[:6])
     with pytest.raises(ValueError, match=r"n_train must be at most 13; got 14$"):
@@ -304,7 +346,7 @@ def test_full_cifar10(published):
     images, labels = published.sets["cifar images"], published.sets["cifar labels"]
     assert pairs(full.x_train * 255, full.y_train) == pairs(images[:15], labels[:15])
     assert pairs(full.x_test * 255, full.y_test) == pairs(images[15:], labels[15:])
-    assert [file.name for file in published.cache.iterdir()] == ["cifar-10-binary.tar.gz"]  # nothing unpacked
+    assert kept(published) == ["cifar-10-binary.tar.gz"]  # nothing unpacked
 
 
 def test_full_sets_come_from_the_cache_the_second_time(published):
@@ -323,11 +365,121 @@ def test_damaged_cache_is_fetched_again(published):
     assert cached.read_bytes() == published.files["cifar-10-binary.tar.gz"]
 
 
+def test_sound_file_under_another_name_in_the_cache_is_fetched_again(published):
+    first = data.mnist(full=True)
+    wrong = published.cache / "t10k-labels-idx1-ubyte.gz"
+    wrong.write_bytes(published.files["train-labels-idx1-ubyte.gz"])
+    np.testing.assert_array_equal(data.mnist(full=True).y_test, first.y_test)
+    assert wrong.read_bytes() == published.files[wrong.name]
+
+
+def test_killed_download_leaves_no_file_under_its_name_and_the_next_one_clears_up(published):
+    published.go_on.clear()
+    for _ in range(2):
+        published.requests.clear()
+        process = start_load(published, data.cifar10)
+        wait_for(lambda: published.requests)
+        wait_for(lambda: any(file.stat().st_size > 1000 for file in published.cache.glob("tmp*")))
+        process.kill()
+        process.communicate()
+        assert len(kept(published)) == 1 and kept(published)[0].startswith("tmp")  # the last one's, never two
+    published.go_on.set()
+    first = data.cifar10(full=True)
+    assert kept(published) == ["cifar-10-binary.tar.gz"]
+    assert pairs(first.x_train * 255, first.y_train) == pairs(
+        published.sets["cifar images"][:15], published.sets["cifar labels"][:15]
+    )
+
+
+def test_two_processes_at_once_download_once(published):
+    published.go_on.clear()
+    processes = [start_load(published, data.cifar10) for _ in range(2)]
+    for process in processes:
+        assert process.stdout.readline() == "ready\n"
+    wait_for(lambda: published.requests)
+    time.sleep(0.5)  # both are in the call now, and one of them is half-way
+    published.go_on.set()
+    digests = {process.communicate(timeout=60)[0].strip() for process in processes}
+    assert [process.returncode for process in processes] == [0, 0]
+    assert digests == {hashlib.sha256(data.cifar10(full=True).x_train.tobytes()).hexdigest()}
+    assert published.requests == kept(published) == ["cifar-10-binary.tar.gz"]
+
+
+def test_full_disk_says_so_and_leaves_nothing(published):
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))  # no file grows beyond: the write fails half-way
+    try:
+        with pytest.raises(OSError, match=r"binary.tar.gz could not be kept: .*File too large.* with room for"):
+            data.cifar10(full=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert kept(published) == []
+    data.cifar10(full=True)
+
+
+def test_cache_that_cannot_be_made_says_so(published, tmp_path):
+    (tmp_path / "cache").write_text("a file where the folder should be")
+    with pytest.raises(OSError, match=r"cifar-10-binary.tar.gz could not be kept.* can be written to"):
+        data.cifar10(full=True)
+
+
+@pytest.fixture
+def read_only_cache(published, monkeypatch):
+    """A cache that may be read and not written: root, whom permissions do not stop, becomes somebody else."""
+    with tempfile.TemporaryDirectory() as folder:  # open to all, which tmp_path is not
+        cache = Path(folder)
+        published.cache = cache
+        monkeypatch.setattr("pooch.os_cache", lambda project: cache)
+        data.mnist(full=True)
+        for file in cache.iterdir():
+            file.chmod(0o444)
+        cache.chmod(0o555)
+        root = os.geteuid() == 0
+        if root:
+            os.seteuid(65534)
+        try:
+            yield cache
+        finally:
+            if root:
+                os.seteuid(0)
+            cache.chmod(0o755)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX permissions")
+def test_read_only_cache_serves_what_it_holds_and_refuses_the_rest(published, read_only_cache):
+    assert len(data.mnist(full=True).y_train) == 13
+    before = sorted(read_only_cache.iterdir())
+    with pytest.raises(OSError, match=r"cifar-10-binary.tar.gz could not be kept: .*Permission denied"):
+        data.cifar10(full=True)
+    assert sorted(read_only_cache.iterdir()) == before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX home folders")
+def test_without_home_the_user_s_entry_tells_it_and_without_both_the_error_does(published, tmp_path, monkeypatch):
+    monkeypatch.setattr("pooch.os_cache", pooch.utils.os_cache)
+    monkeypatch.delenv("HOME")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("pwd.getpwuid", lambda uid: SimpleNamespace(pw_dir=str(tmp_path / "home")))
+    assert len(data.cifar10(full=True).y_train) == 15
+    (tmp_path / "home").rename(tmp_path / "kept")
+    assert [file.name for file in tmp_path.rglob("cifar*")] == ["cifar-10-binary.tar.gz"]
+
+    def unknown(uid):
+        raise KeyError(uid)
+
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    with pytest.raises(RuntimeError, match=r"home directory.*HOME"):
+        data.cifar10(full=True)
+    assert not list(tmp_path.glob("~*"))
+
+
 def test_wrong_download_leaves_nothing(published):
     published.files["cifar-10-binary.tar.gz"] += b"x"
     with pytest.raises(ValueError, match=r"hash of downloaded file .*cifar-10-binary.tar.gz"):
         data.cifar10(full=True)
-    assert list(published.cache.iterdir()) == []
+    assert kept(published) == []
 
 
 @pytest.mark.parametrize("load_set", [data.mnist, data.cifar10])
@@ -336,7 +488,7 @@ def test_interrupted_download_leaves_nothing(published, load_set):
     # urllib3 2 notices the missing bytes, urllib3 1 leaves them to the MD5.
     with pytest.raises((ConnectionError, ValueError)):
         load_set(full=True)
-    assert list(published.cache.iterdir()) == []
+    assert kept(published) == []
     published.cut = 0
     load_set(full=True)
 
@@ -348,7 +500,7 @@ def test_download_stopped_by_the_user_leaves_nothing(published, monkeypatch):
     monkeypatch.setattr("pooch.core.hash_matches", stop)
     with pytest.raises(KeyboardInterrupt):
         data.cifar10(full=True)
-    assert list(published.cache.iterdir()) == []
+    assert kept(published) == []
 
 
 @pytest.mark.parametrize("load_set", [data.mnist, data.cifar10])
@@ -364,7 +516,7 @@ def test_file_gone_from_the_server_is_a_connection_error(published):
     del published.files["cifar-10-binary.tar.gz"]
     with pytest.raises(ConnectionError, match=r"/kriz/cifar-10-binary.tar.gz could not be fetched.*404"):
         data.cifar10(full=True)
-    assert list(published.cache.iterdir()) == []
+    assert kept(published) == []
 
 
 def test_other_file_formats_are_refused(published):
@@ -380,8 +532,6 @@ def test_other_file_formats_are_refused(published):
 )
 def test_real_full_set_holds_the_vendored_one(load_set, archive):
     """Says that the real files are read as they should be; only where somebody has fetched them."""
-    import pooch
-
     if not (pooch.os_cache("fpcourse") / archive).exists():
         pytest.skip("the full set is not in this machine's cache")
     full, small = load_set(full=True), load_set()
