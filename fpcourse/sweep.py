@@ -7,6 +7,7 @@ on a Dask cluster (with a ``distributed.Client`` open), and likewise on Ray. The
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import inspect
 import itertools
@@ -56,10 +57,11 @@ def run(
     A file's name is a hash of the arguments and of the function's name and source: change either and the point is
     computed anew. A change in what the function *calls* is not seen; take a new folder then. A damaged file counts as
     missing. Every point computes on one thread, wherever it runs, so that the numbers do not depend on the machine's
-    cores. An error in one point ends the sweep; the points before it are kept.
+    cores. An error in one point ends the sweep; the points before it are kept. Two sweeps at once may share a folder:
+    each computes what it did not find there when it began.
 
     Raises ValueError for points that are no mappings of such arguments or occur twice, and for results that are no
-    mappings of names to arrays of numbers.
+    mappings of names to arrays of numbers; OSError naming the file where a result cannot be written.
     """
     import joblib
 
@@ -85,6 +87,11 @@ def run(
             if files[i] is not None:
                 _write(files[i], results[i])
             bar.update()
+    if folder is not None:
+        for part in Path(folder).glob(f"{function.__name__}-*.part"):  # left by a sweep that was killed as it wrote
+            if part.with_suffix("").with_suffix("") in files:
+                with contextlib.suppress(OSError):
+                    part.unlink()
     return results
 
 
@@ -147,9 +154,13 @@ def _write(file: Path, result: Result) -> None:
         with open(part, "xb") as stream:
             np.savez(stream, **{f"={name}": array for name, array in result.items()})  # "=": savez has names of its own
         os.replace(part, file)
-    except BaseException:
+    except FileNotFoundError:
+        if not file.exists():  # else another sweep has finished and cleared ours away
+            raise
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(file)) from error  # a full disk names no file
+    finally:
         part.unlink(missing_ok=True)
-        raise
 
 
 def _read(file: Path) -> Result | None:

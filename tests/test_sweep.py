@@ -187,6 +187,112 @@ def test_a_killed_sweep_is_taken_up_where_it_was(tmp_path):
     assert len(note.read_text().split()) - len(computed) == 12 - kept
 
 
+KILLS = """
+import hashlib, os, random, signal, sys, time
+from pathlib import Path
+import numpy as np
+import threadpoolctl, torch  # here, so that every attempt is at its points at once
+from fpcourse import sweep
+
+def noise(seed):
+    time.sleep(0.002)
+    return {"noise": np.random.default_rng(seed).normal(size=(200, 500)), "seed": seed}  # 0.8 MB: writing takes time
+
+points, folder = sweep.grid(seed=list(range(30))), Path(sys.argv[1])
+
+def table(where):
+    results = sweep.run(noise, points, folder=where, progress=False)
+    return hashlib.sha256(b"".join(array.tobytes() for result in results for array in result.values())).hexdigest()
+
+def start(attempt):
+    process = os.fork()
+    if process == 0:
+        attempt()
+        os._exit(0)
+    return process
+
+def resumed():
+    assert table(folder) == undisturbed
+
+def stops_before_renaming():
+    os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+    table(folder)
+
+undisturbed = table(None)
+draw, kills, unfinished, seen = random.Random(0), 0, 0, set()
+while kills < 20:
+    left = set(folder.glob("*.part"))
+    process = start(resumed)
+    time.sleep(draw.uniform(0, 0.1))
+    os.kill(process, signal.SIGKILL)
+    status = os.waitpid(process, 0)[1]
+    if os.WIFSIGNALED(status):
+        kills += 1
+        unfinished += bool(set(folder.glob("*.part")) - left)
+        seen.add(len(list(folder.glob("*.npz"))))
+    else:
+        assert status == 0  # it had ended before; begin anew
+        for file in folder.iterdir():
+            file.unlink()
+resumed()
+assert len(list(folder.iterdir())) == len(points), sorted(folder.iterdir())
+print(f"{kills} kills at {len(seen)} states of the folder, {unfinished} in the middle of writing")
+
+for file in list(folder.iterdir())[::2]:
+    file.unlink()
+assert os.WIFSIGNALED(os.waitpid(start(stops_before_renaming), 0)[1])
+assert len(list(folder.glob("*.part"))) == 1
+resumed()
+assert len(list(folder.iterdir())) == len(points), sorted(folder.iterdir())
+
+for file in folder.iterdir():
+    file.unlink()
+for process in [start(resumed), start(resumed)]:
+    assert os.waitpid(process, 0)[1] == 0
+assert len(list(folder.iterdir())) == len(points), sorted(folder.iterdir())
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="fork")
+def test_killed_twenty_times_or_run_twice_at_once_the_table_is_the_same_bit_for_bit(tmp_path):
+    (tmp_path / "program.py").write_text(KILLS)
+    command = [sys.executable, str(tmp_path / "program.py"), str(tmp_path / "results")]
+    attacked = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+    assert attacked.returncode == 0, attacked.stderr
+    print(attacked.stdout)
+    assert attacked.stdout.startswith("20 kills")
+
+
+def test_another_sweep_may_finish_first(tmp_path, monkeypatch):
+    replace, points = os.replace, [{"value": 2, "note": os.devnull}]
+
+    def overtaken(part, file):
+        monkeypatch.undo()
+        sweep.run(noted, points, folder=tmp_path)
+        replace(part, file)
+
+    monkeypatch.setattr(os, "replace", overtaken)
+    assert sweep.run(noted, points, folder=tmp_path)[0]["square"] == 4
+    assert [file.suffix for file in tmp_path.iterdir()] == [".npz"]
+
+
+def test_a_full_disk_names_the_file_and_keeps_the_points_before_it(tmp_path):
+    resource = pytest.importorskip("resource")
+
+    def large(size):
+        return {"ones": np.ones(size)}
+
+    limits, points = resource.getrlimit(resource.RLIMIT_FSIZE), sweep.grid(size=[1, 1000, 2])
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))  # no file grows beyond: the write fails half-way
+    try:
+        with pytest.raises(OSError, match=rf"File too large: '{tmp_path}/large-[0-9a-f]+\.npz'"):
+            sweep.run(large, points, folder=tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [file.suffix for file in tmp_path.iterdir()] == [".npz"]
+    assert [result["ones"].sum() for result in sweep.run(large, points, folder=tmp_path)] == [1, 1000, 2]
+
+
 def test_an_error_keeps_the_points_before_it(tmp_path):
     def fails_at_two(value):
         if value == 2:
