@@ -45,7 +45,7 @@ def name_cache(app, config) -> None:
         if name.startswith("FPCOURSE_") and name != "FPCOURSE_CLAIMS":
             digest.update(f"{name}={os.environ[name]}\n".encode())
     source = Path(app.srcdir)
-    files = [source / "requirements.txt", *(p for d in ("fpcourse", "data") for p in (source / d).rglob("*"))]
+    files = [*source.glob("requirements*.txt"), *(p for d in ("fpcourse", "data") for p in (source / d).rglob("*"))]
     for path in sorted(p for p in files if p.is_file() and p.suffix != ".pyc"):
         digest.update(str(path.relative_to(source)).encode())
         digest.update(path.read_bytes())

@@ -47,7 +47,7 @@ def notebooks() -> list[str]:
 
 def version(notebook: str) -> str:
     """Hash of all that the numbers of a notebook depend on."""
-    depends = [REPOSITORY / notebook, REPOSITORY / "requirements.txt"]
+    depends = [REPOSITORY / notebook, *sorted(REPOSITORY.glob("requirements*.txt"))]
     depends += sorted(path for name in ("fpcourse", "data") for path in (REPOSITORY / name).glob("*.*"))
     digest = hashlib.sha256(sys.version.encode())
     for path in depends:

@@ -20,7 +20,8 @@ def small_book(tmp_path, monkeypatch):
     """A repository with one notebook of two claims, of which one fails at seed 1."""
     (tmp_path / "chapters/back_matter").mkdir(parents=True)
     (tmp_path / "_toc.yml").write_text("chapters: [{file: chapters/one}, {file: chapters/text}]")
-    (tmp_path / "requirements.txt").write_text("")
+    for name in ("requirements.txt", "requirements-hashed.txt"):
+        (tmp_path / name).write_text("")
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in CELLS])
     nbformat.write(notebook, tmp_path / "chapters/one.ipynb")
     for name, path in {"KEPT": "kept", "CLAIMS": "claims.csv", "PAGE": "chapters/back_matter/every_seed.md"}.items():
@@ -50,7 +51,8 @@ def test_it_finds_the_seeds_that_fail_and_the_least_margins(small_book, capfd):
         assert 50 < int(line.split("|")[-2]) < 1000
 
 
-def test_only_what_has_changed_runs_again(small_book, monkeypatch):
+@pytest.mark.parametrize("pins", ["requirements.txt", "requirements-hashed.txt"])
+def test_only_what_has_changed_runs_again(small_book, monkeypatch, pins):
     ran = []
 
     def count(notebook, seed, version):
@@ -62,7 +64,7 @@ def test_only_what_has_changed_runs_again(small_book, monkeypatch):
     for _ in range(2):
         assert every_seed.main(["--seeds", "2", "--jobs", "1"]) == 0
     assert [seed for seed, _ in ran] == [0, 1]
-    (small_book / "requirements.txt").write_text("numpy==2.4.6")
+    (small_book / pins).write_text("numpy==2.4.6")
     every_seed.main(["--seeds", "2", "--jobs", "1"])
     assert len({version for _, version in ran}) == 2 and len(ran) == 4
 
