@@ -13,7 +13,6 @@ A vector of n numbers counts as (n, 1). Arrays may be numpy or torch; results ar
 from __future__ import annotations
 
 import numpy as np
-import scipy.linalg
 from numpy.typing import ArrayLike
 
 from fpcourse import checks
@@ -108,6 +107,8 @@ def principal_directions(x: ArrayLike, count: int) -> np.ndarray:
     Where directions tie for their variance any vectors of their plane may come back.
     Raises ValueError where the points vary in fewer directions.
     """
+    from scipy.linalg import eigh  # slow to import, and only this needs it
+
     x, count = checks.points("x", x), checks.count("count", count)
     if (x == x[0]).all():
         raise ValueError(f"x must hold at least two different points; got {len(x)} copies of one point")
@@ -117,7 +118,7 @@ def principal_directions(x: ArrayLike, count: int) -> np.ndarray:
     # Of the two matrices with the same eigenvalues the smaller one is decomposed.
     matrix = centred.T @ centred if d <= n else centred @ centred.T
     first = max(0, len(matrix) - count)
-    variances, vectors = scipy.linalg.eigh(matrix, subset_by_index=[first, len(matrix) - 1])
+    variances, vectors = eigh(matrix, subset_by_index=[first, len(matrix) - 1])
     spread = int((variances > 1e-12 * variances[-1]).sum())
     if spread < count:
         raise ValueError(f"x must vary in {count} directions; it does so in {spread}")
