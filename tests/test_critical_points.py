@@ -131,6 +131,32 @@ def test_inertia_counts():
     assert inertia([-2.0, -1e-13, 0.0, 1e-3, 1.0]) == (1, 2, 2)
     assert inertia([-2.0, -1e-13, 0.0, 1e-3, 1.0], tolerance=1e-14) == (2, 1, 2)
     assert inertia(np.zeros(3)) == (0, 3, 0)
+    for unit in (1e-6, 1e6):
+        assert inertia(unit * np.array([-2.0, -1e-13, 0.0, 1e-3, 1.0])) == (1, 2, 2)
+
+
+def test_lanczos_where_some_parameters_do_nothing_and_up_to_half_of_them():
+    model, (x, y) = network(None, m=3, outputs=1), data(outputs=1)
+    with torch.no_grad():
+        model.w[2], model.a[0, 2] = 0, 0  # a place where the rows of this neuron's weights in the Hessian are zero
+    every = hessian_spectrum(model, x, y)
+    np.testing.assert_allclose(
+        hessian_spectrum(model, x, y, extreme=4), np.r_[every[:4], every[-4:]], atol=1e-10 * every[-1]
+    )
+    for too_many in (5, 6):
+        with pytest.raises(ValueError, match="extreme must be less than half of the 9 parameters"):
+            hessian_spectrum(model, x, y, extreme=too_many)
+    even = network(None, m=2, inputs=1, outputs=1)
+    with pytest.raises(ValueError, match="extreme must be less than half of the 4 parameters"):
+        hessian_spectrum(even, x[:, :1], y, extreme=2)
+
+
+def test_a_quadratic_loss_is_polished_in_one_step_the_shortest():
+    """Linear regression with fewer samples than weights: numpy's least-squares solution nearest to the start."""
+    model, (x, y) = randomize(MLP([4, 1], activation="linear")), data(n=3, inputs=4, outputs=1)
+    start, inputs = flat(model).copy(), np.c_[x, np.ones(3)]
+    step = np.linalg.lstsq(inputs, y[:, 0] - inputs @ start, rcond=None)[0]
+    np.testing.assert_allclose(flat(polish(model, x, y, steps=1)), start + step, atol=1e-12)
 
 
 def test_minimize_reaches_a_minimum_and_polish_a_saddle():
@@ -246,6 +272,34 @@ def test_the_curvature_of_pulling_a_split_neuron_apart(bias):
         np.testing.assert_allclose(full @ shift, 0, atol=1e-11)
 
 
+def test_the_curvature_leaves_a_single_precision_model_as_it_was():
+    model, (x, y) = network(None, outputs=1).float(), data(outputs=1)
+    in_double = split_curvature(network(None, outputs=1), 0, x, y)
+    np.testing.assert_allclose(split_curvature(model, 0, x, y), in_double, rtol=1e-5)
+    assert model.w.dtype == torch.float32
+
+
+def test_the_strongest_neuron_comes_first_and_founds_the_group():
+    """Strength is |a| |w|: here 6, 1 and 4. The tolerance is relative to the strongest of a group."""
+    model = with_parameters(TwoLayer(1, 3, bias=None, activation="tanh"), [2.0, 0.1, 4.0, 3.0, 10.0, 1.0])
+    merged = merge_neurons(model)
+    np.testing.assert_array_equal(merged.w.detach()[:, 0], [2, 4, 0.1])
+    np.testing.assert_array_equal(merged.a.detach()[0], [3, 1, 10])
+    for unit in (0.01, 100.0):
+        near = with_parameters(model, unit * np.array([1.0, 1.05, 3.0, 2.0, 1.0, 1.0]))
+        assert [len(merge_neurons(near, tolerance=each).w) for each in (0.04, 0.06)] == [3, 2]
+
+
+def test_a_merged_group_is_the_mean_weighted_by_the_amplitudes():
+    model = with_parameters(TwoLayer(1, 3, bias=None, activation="tanh"), [1.0, 1.1, 1.2, 3.0, 1.0, 0.0])
+    merged = merge_neurons(model, groups=np.zeros(3))  # the third is silent and has no say
+    np.testing.assert_allclose(flat(merged), [1.025, 4.0], rtol=1e-14)
+    along_an_axis = with_parameters(TwoLayer(2, 2, bias=None), [1.0, 0.0, 3.0, 0.0, 1.0, 1.0])
+    merged, x = merge_neurons(along_an_axis), torch.as_tensor(data()[0])  # relu, lengths 1 and 3
+    assert len(merged.w) == 1
+    torch.testing.assert_close(merged(x), along_an_axis(x))
+
+
 def test_groups_name_what_is_merged_and_what_is_left_out():
     model, x = network("additive", m=5, outputs=1), torch.as_tensor(data()[0])
     with torch.no_grad():
@@ -323,6 +377,18 @@ def test_gradient_flow_of_a_linear_model_is_the_closed_solution():
     np.testing.assert_array_equal(run.inputs, x)
 
 
+def test_other_parameters_go_into_a_copy():
+    model = network("additive")
+    before = flat(model).copy()
+    np.testing.assert_array_equal(flat(with_parameters(model, 2 * before)), 2 * before)
+    np.testing.assert_array_equal(flat(model), before)
+
+
+def test_the_flow_from_zero_to_one():
+    model, (x, y) = randomize(MLP([2, 2])), data()
+    np.testing.assert_array_equal(gradient_flow(model, x, y, [0.0, 1.0]).times, [0, 1])
+
+
 def test_the_landscape_is_one_room():
     assert landscape.split_neuron is split_neuron and landscape.hessian_spectrum is hessian_spectrum
 
@@ -340,7 +406,7 @@ def test_they_refuse():
         loss_at(model, x, y, np.ones((15, 2)))
     with pytest.raises(ValueError, match="the 15 numbers of the model"):
         with_parameters(model, np.ones(14))
-    for times in ([1.0, 1.0], [-1.0, 2.0]):
+    for times in ([1.0, 1.0], [-1.0, 2.0], [0.0], [0.0, 2.0, 1.0, 3.0]):
         with pytest.raises(ValueError, match="increase strictly"):
             gradient_flow(model, x, y, times)
     for wrong, neuron in ((network("shift", outputs=1), 0), (model, 0), (network(None, outputs=1), 3)):

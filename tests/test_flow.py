@@ -304,6 +304,12 @@ def test_rounding_of_float32_kernels_does_not_explode():
     assert np.abs(late.outputs[0, :, 0] - y).max() < 1e-3
 
 
+def test_what_counts_as_rounding_is_measured_by_the_largest_entry():
+    kernel = np.array([[1.0, 1e-7, 0.0], [0.0, 2.0, 0.0], [0.0, 0.0, 3.0]])
+    found = kernel_flow(kernel, np.ones(3), [1.0]).outputs[0, :, 0]
+    np.testing.assert_allclose(found, -np.expm1(-np.array([1.0, 2.0, 3.0])), atol=1e-6)
+
+
 def test_values_at_time_zero_are_exact():
     case, _ = problem(7)
     np.testing.assert_array_equal(kernel_flow(times=[0.0], **case).outputs[0], case["initial_test"])
@@ -409,6 +415,14 @@ def test_descent_in_small_steps_is_the_flow():
         np.testing.assert_allclose(kernel_descent(steps=steps, rate=rate, **case).outputs, flow, atol=close)
 
 
+def test_descent_takes_no_logarithm_of_modes_that_overshoot():
+    """A mode shrinks by 1 - rate lambda at each step, whatever the sign of that; numpy has nothing to warn of."""
+    part = np.array([1e-3, 0.4, 0.6, 1.2, 1.9])
+    with np.errstate(all="raise"):
+        found = kernel_descent(np.diag(part), np.ones(5), [3], 1.0)
+    np.testing.assert_allclose(found.outputs[0, :, 0], 1 - (1 - part) ** 3, rtol=1e-13)
+
+
 def test_descent_of_slow_directions_does_not_cancel():
     kernel, kernel_test = np.diag([1.0, 1e-9, 1e-12]), np.diag([1.0, 1e-9, 1e-12])[[1, 2]]
     moved = np.array([3e-9 * (1 - 1e-9), 3e-12 * (1 - 1e-12)])  # s lambda (1 - (s - 1) lambda / 2)
@@ -428,6 +442,7 @@ def test_descent_of_slow_directions_does_not_cancel():
         ({"rate": -1.0}, "rate must be"),
         ({"rate": np.nan}, "rate must be"),
         ({"rate": 3.0, "steps": [600]}, r"rate 3 exceeds 2 / lambda_max = 2$"),  # 2^600 fits, its square does not
+        ({"rate": 3.0, "steps": [600], "kernel": np.diag([1.0, 0.1, 0.1])}, r"rate 3 exceeds"),  # one mode of three
         ({"kernel": -np.eye(3)}, "positive semi-definite"),
         ({"initial": np.ones(2)}, "initial must have shape"),
     ],
@@ -461,6 +476,13 @@ def test_decay_rates_of_a_flow_are_its_eigenvalues():
     residual = (np.array([1.0, 2.0, -3.0]) - flow.outputs[:, :, 0]) @ vectors
     np.testing.assert_allclose(decay_rate(residual, times, 2.5 / eigenvalues), eigenvalues, rtol=1e-6)
     assert decay_rate(residual[:, 1], times, 10) == pytest.approx(0.5, rel=1e-9)
+
+
+def test_decay_rate_is_the_least_squares_line_through_the_logarithms_from_time_zero_on():
+    times, logarithms = np.array([0.0, 1.0, 2.0]), np.array([0.0, -1.0, -5.0])
+    assert decay_rate(np.exp(logarithms), times, 2.0) == pytest.approx(2.5)  # from t = 1 on it would be 4
+    assert decay_rate(np.exp(logarithms), times, 1.0) == pytest.approx(1.0)  # two times are enough
+    assert isinstance(decay_rate(np.exp(logarithms), times, 2.0), float)
 
 
 def test_decay_rate_sees_nothing_after_the_fit():
@@ -641,6 +663,7 @@ def test_samples_cannot_tell_aliases_apart():
         (lambda: spectral_kernel([0.0, 1.0], frequencies=[[1.0, 2.0]], spectrum=[1.0]), "same dimension"),
         (lambda: spectral_kernel([0.0, 1.0], frequencies=[1.0, 2.0], spectrum=[1.0]), "same number"),
         (lambda: spectral_kernel([0.0, 1.0], frequencies=[1.0], spectrum=[-1.0]), "spectrum must be >= 0"),
+        (lambda: spectral_kernel([0.0], frequencies=[1.0, 2.0], spectrum=[1.0, -1.0]), "spectrum must be >= 0"),
         (lambda: spectral_kernel([0.0, np.nan], frequencies=[1.0], spectrum=[1.0]), "x1 must be finite"),
         (lambda: lfp_flow([0.0, 1.0], [1.0], [0.0], frequencies=[1.0], spectrum=[1.0]), "same number"),
         (lambda: lfp_flow([0.0], [1.0], [-1.0], frequencies=[1.0], spectrum=[1.0]), "times must be >= 0"),
@@ -690,6 +713,8 @@ def test_loss_flow_ends_at_its_target_and_there_at_the_interpolant():
     assert np.abs(alpha[-2] @ p["kernel"] - y).max() > 1e-5
     expected = interpolant(p["kernel"], y, p["kernel_test"])[:, 0]
     np.testing.assert_allclose(p["kernel_test"] @ alpha[-1], expected, atol=1e-3)
+    _, alpha = loss_flow(p["kernel"], lambda u: u - y, 1e6, target=y)
+    assert np.abs(alpha[-1] @ p["kernel"] - y).max() == pytest.approx(1e-6, rel=0.05)
 
 
 @pytest.mark.parametrize(

@@ -204,6 +204,14 @@ def test_principal_directions_are_no_more_than_the_data_have(n, d, count):
     assert fourier.principal_directions(x, spread).shape == (spread, d)
 
 
+@pytest.mark.parametrize(("width", "spread"), [(1e-5, 2), (1e-7, 1)])
+def test_a_direction_counts_from_a_millionth_of_the_widest_on(width, spread):
+    x = np.random.default_rng(4).normal(size=(4000, 2)) * [1, width]
+    assert fourier.principal_directions(x, spread).shape == (spread, 2)
+    with pytest.raises(ValueError, match=f"it does so in {spread}$"):
+        fourier.principal_directions(x, spread + 1)
+
+
 @pytest.mark.parametrize("x", [np.full((5, 2), 0.1), np.ones((1, 3))])
 def test_principal_direction_of_one_point_is_refused(x):
     with pytest.raises(ValueError, match="different points"):
@@ -233,15 +241,16 @@ def test_project_is_exact_far_from_the_origin_and_across_a_thin_cloud():
 def test_project_refuses_points_without_extent_along_the_direction(direction):
     t = np.linspace(-1, 1, 11)
     line = np.stack([0.1 + t, 0.7 + 3 * t], axis=1)  # perpendicular to (3, -1), up to rounding
-    with pytest.raises(ValueError, match="spread along direction"):
-        fourier.project(line, direction)
+    for unit, length in itertools.product((1e-8, 1.0, 1e8), repeat=2):
+        with pytest.raises(ValueError, match="spread along direction"):
+            fourier.project(unit * line, length * np.array(direction))
 
 
 # --- noise floor, permutation baseline, peaks -------------------------------------------------------------------------
 
 
 def test_noise_floor_is_the_root_mean_square_over_all_labellings():
-    n, p = 6, np.array([0.1, 0.5, 0.8])
+    n, p = 6, np.array([0.0, 0.1, 0.5, 0.8, 1.0])
     x, k = samples(5, n=n, d=1)[0], np.array([0.4, 1.0, 7.0])
     labellings = np.array(list(itertools.product([0.0, 1.0], repeat=n)))  # (64, n)
     ones = labellings.sum(axis=1)
@@ -445,6 +454,13 @@ def test_split_does_not_mind_the_units(scale):
     np.testing.assert_allclose(fourier.gaussian_split(scale * x, y, scale**2 * 0.4)[0], low, rtol=1e-6)
 
 
+def test_split_does_not_mind_a_value_next_to_the_mean():
+    """In units of the smallest deviation from the mean the others would leave single precision."""
+    x, y = np.arange(3.0), np.array([1e-45, 1.0, -1.0])
+    wanted = dense_low(x[:, None], y[:, None], 0.4)[:, 0]
+    np.testing.assert_allclose(fourier.gaussian_split(x, y, 0.4)[0][:, 0], wanted, atol=1e-5)
+
+
 def test_split_never_holds_the_whole_matrix():
     x, y = samples(14, n=8000, d=2, c=1)
     with peak_memory() as peak:
@@ -490,8 +506,11 @@ def test_split_errors_refuse_a_target_without_the_part():
     zero_mean = h - h.mean(axis=0)
     constant = np.ones((40, 1)) * [0.1, 1 / 3, 7e5]
     for y, delta, part in ((constant, 1.0, "high"), (0 * h, 1.0, "low"), (zero_mean, 1e12, "low")):
-        with pytest.raises(ValueError, match=f"a {part} part"):
-            fourier.split_errors(x, h, y, delta)
+        for unit in (1e-3, 1.0, 1e3):
+            with pytest.raises(ValueError, match=f"a {part} part"):
+                fourier.split_errors(x, unit * h, unit * y, delta)
+    errors = fourier.split_errors(x, 2 * h, h, 0.3)
+    np.testing.assert_allclose(fourier.split_errors(x, 2e-6 * h, 1e-6 * h, 0.3), errors, rtol=1e-6)
 
 
 # --- first time below a threshold -------------------------------------------------------------------------------------
@@ -527,6 +546,7 @@ BAD_CALLS = {
     "project: other dimension": (fourier.project, (X, [1.0, 0.0, 0.0]), {}, "one entry per dimension"),
     "noise_floor: percent": (fourier.noise_floor, (10.0, 100), {}, "fraction"),
     "noise_floor: negative": (fourier.noise_floor, ([0.5, -0.1], 100), {}, "fraction"),
+    "noise_floor: one of them above one": (fourier.noise_floor, ([0.5, 1.5], 100), {}, "fraction"),
     "noise_floor: no samples": (fourier.noise_floor, (0.1, 0), {}, "n must be"),
     "permutation_baseline: no draws": (fourier.permutation_baseline, (X, Y, K), {"draws": 0}, "draws"),
     "permutation_baseline: seed": (fourier.permutation_baseline, (X, Y, K), {"seed": -1}, "seed"),

@@ -168,6 +168,17 @@ def test_empirical_ntk_equals_the_naive_jacobian(model):
     assert eigenvalues[0] >= -1e-13 * eigenvalues[-1]
 
 
+def test_a_subclass_with_a_function_of_its_own_has_its_own_kernel():
+    class Doubled(TwoLayer):
+        def forward(self, x):
+            return 2 * super().forward(x)
+
+    model, x = Doubled(2, 5, activation="tanh"), np.linspace(-1, 1, 8).reshape(4, 2)
+    plain = TwoLayer(2, 5, activation="tanh")
+    plain.load_state_dict(model.state_dict())
+    np.testing.assert_allclose(empirical_ntk(model, x), 4 * empirical_ntk(plain, x), rtol=1e-12)
+
+
 def test_layers_used_twice_are_not_counted_as_two():
     model, x = tied(), np.random.default_rng(0).standard_normal((4, 4))
     wanted = naive_ntk(model, x, x)
@@ -294,6 +305,7 @@ def test_vectors_count_as_points_on_a_line():
         (lambda: empirical_ntk(TwoLayer(1, 2, a_std=math.inf), [1.0]), "finite"),
         (lambda: two_layer_ntk([[1.0, 1.0]], bias=False, trained="first"), "unit sphere"),
         (lambda: two_layer_ntk([[1.0 + 2e-6, 0.0]], bias=False, trained="first"), "unit sphere"),
+        (lambda: two_layer_ntk([[1.0, 0.0], [1.0, 1.0]], bias=False, trained="first"), "unit sphere"),
         (lambda: two_layer_ntk([[1.0, 0.0]], [[0.0, 0.0]], bias=False, trained="first"), "x2 must lie"),
         (lambda: two_layer_ntk([[1.0, 0.0]], [[1.0, 0.0, 0.0]], bias=False, trained="first"), "same dimension"),
         (lambda: two_layer_ntk([[1.0, np.nan]], bias=False, trained="first"), "finite"),
@@ -301,12 +313,17 @@ def test_vectors_count_as_points_on_a_line():
         (lambda: two_layer_ntk([[1.0, 0.0]], bias="additive", trained="first"), "bias must be one of"),
         (lambda: basri_kernel(1.1, bias=True), "cosine"),
         (lambda: cao_kernel(-1.1), "cosine"),
+        (lambda: arc_cosine_1([0.0, 1.1]), "cosine"),
         (lambda: arc_cosine_0([0.0, np.nan]), "finite"),
         (lambda: arc_cosine_1("t"), "t must be"),
         (lambda: sphere_eigenvalues(H, 0, [1]), "dim"),
         (lambda: sphere_eigenvalues(H, 1.5, [1]), "dim"),
         (lambda: sphere_eigenvalues(H, 2, [-1]), "degrees"),
         (lambda: sphere_eigenvalues(H, 2, [0.5]), "degrees"),
+        (lambda: sphere_eigenvalues(H, 2, [1, 0.5]), "degrees must be whole"),
+        (lambda: sphere_eigenvalues(H, 2, [1, -1]), "degrees must be whole"),
+        (lambda: sphere_eigenvalues(H, 2, [1, 2**40]), r"degrees must be below 2\^31"),
+        (lambda: sphere_eigenvalues(lambda t: t[: 1 + len(t) * int(t[0] > 0)], 2, [1]), "same shape"),
         (lambda: sphere_eigenvalues(H, 2, []), "degrees"),
         (lambda: sphere_eigenvalues(H, 2, [[1]]), "degrees"),
         (lambda: sphere_eigenvalues(lambda t: 1.0, 2, [1]), "same shape"),
@@ -371,6 +388,17 @@ def test_two_layer_ntk_is_exact_on_the_diagonal_and_at_the_antipodes(bias, train
     np.testing.assert_array_equal(kernel, kernel.T)
     np.testing.assert_array_equal(np.diag(two_layer_ntk(x, x.copy(), bias=bias, trained=trained)), diagonal)
     np.testing.assert_array_equal(np.diag(two_layer_ntk(x, -x, bias=bias, trained=trained)), antipode)
+
+
+@pytest.mark.parametrize(("bias", "trained"), [(False, "first"), (True, "both")])
+def test_two_layer_ntk_of_more_points_than_a_block_holds(bias, trained):
+    x = unit(np.random.default_rng(3), 530, 3)  # three blocks of rows and of columns, the last one narrower
+    of_cosine = partial({"first": basri_kernel, "both": cao_kernel}[trained], bias=bias)
+    wanted = of_cosine(np.clip(x @ x.T, -1, 1))
+    np.testing.assert_allclose(two_layer_ntk(x, bias=bias, trained=trained), wanted, rtol=0, atol=1e-7)
+    np.testing.assert_allclose(
+        two_layer_ntk(x, x[:300], bias=bias, trained=trained), wanted[:, :300], rtol=0, atol=1e-7
+    )
 
 
 def exact(theta, bias, trained):
@@ -567,7 +595,9 @@ def test_circle_eigenvalues_are_the_integrals(bias):
         float(2 * mpmath.quad(lambda p: exact(p, bias, "first") * mpmath.cos(k * p), mpmath.linspace(0, mpmath.pi, 8)))  # noqa: B023
         for k in frequencies
     ]
-    np.testing.assert_allclose(circle_eigenvalues(frequencies, bias=bias), wanted, rtol=1e-12, atol=1e-15)
+    with np.errstate(all="raise"):  # nor does the formula of one parity divide by zero at the other
+        found = circle_eigenvalues(frequencies, bias=bias)
+    np.testing.assert_allclose(found, wanted, rtol=1e-12, atol=1e-15)
     found = sphere_eigenvalues(partial(basri_kernel, bias=bias), 1, range(101))
     np.testing.assert_allclose(2 * np.pi * found, circle_eigenvalues(range(101), bias=bias), rtol=1e-9, atol=0)
 

@@ -263,6 +263,17 @@ def test_higher_multiplicities_end_on_summits(p):
             assert (sign * (aside @ x.T) ** p @ y < height).all()
 
 
+@pytest.mark.parametrize("p", [1, 2, 3, 4, 5])
+def test_the_way_to_the_summits_does_not_depend_on_the_units(p):
+    """Every step is a ratio in which the units of x and y drop out: powers of two, so to the last bit."""
+    x, y, start = scene(p)
+    y[0] = 0  # a target that pulls nowhere
+    ends = initial_directions(x, y, start, multiplicity=p)
+    for unit_x, unit_y in ((2.0**7, 1.0), (2.0**-7, 1.0), (1.0, 2.0**7), (1.0, 2.0**-7)):
+        again = initial_directions(unit_x * x, unit_y * y, start, multiplicity=p)
+        np.testing.assert_array_equal(again, ends)
+
+
 @pytest.mark.parametrize(
     ("changed", "error", "message"),
     [
@@ -332,6 +343,15 @@ def test_one_hidden_layer_is_matched_as_well_as_possible(odd):
         for s in map(np.array, itertools.product((1.0, -1.0) if odd else (1.0,), repeat=4))
     )
     assert distance(match_neurons(net, reference, odd=odd), reference) == pytest.approx(best, abs=1e-12)
+
+
+@pytest.mark.parametrize("odd", [False, True])
+@pytest.mark.parametrize("unit", [2.0**-30, 2.0**30])
+def test_matching_does_not_depend_on_the_size_of_the_weights(odd, unit):
+    net, reference = random_layers([3, 6, 5, 2], 7), random_layers([3, 6, 5, 2], 8)
+    scaled = ([(unit * w, unit * b) for w, b in network] for network in (net, reference))
+    matched = [(w / unit, b / unit) for w, b in match_neurons(*scaled, odd=odd)]
+    assert distance(matched, match_neurons(net, reference, odd=odd)) == 0
 
 
 def test_matching_leaves_its_arguments_and_takes_tensors():

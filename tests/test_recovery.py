@@ -94,6 +94,25 @@ def test_every_parameter_starts_with_the_stated_deviation(name):
         assert float(parameter.detach().std()) == pytest.approx(0.03, rel=0.08)
 
 
+def test_models_by_themselves_start_from_the_standard_normal_distribution_and_share_their_kernels():
+    torch.manual_seed(0)
+    matrix, convolution = recovery.MatrixFactorization(40, 40, 50), recovery.TwoLayerCNN((40,), 200, 5)
+    for parameter in (*matrix.parameters(), *convolution.parameters()):
+        assert float(parameter.detach().std()) == pytest.approx(1, rel=0.1)
+    assert convolution.w.shape == (200, 5)
+
+
+def test_embedding_leaves_both_models_as_they_were_and_one_of_the_same_width_is_the_model():
+    torch.manual_seed(0)
+    narrow, wide = (recovery.network("tanh", (3,), width, std=1.0) for width in (2, 4))
+    before = [parameter.clone() for model in (narrow, wide) for parameter in model.parameters()]
+    same = recovery.embed(narrow, recovery.network("tanh", (3,), 2, std=1.0))
+    torch.testing.assert_close(list(same.parameters()), list(narrow.parameters()), rtol=0, atol=0)
+    recovery.embed(narrow, wide)
+    after = [parameter for model in (narrow, wide) for parameter in model.parameters()]
+    torch.testing.assert_close([p.detach() for p in after], [p.detach() for p in before], rtol=0, atol=0)
+
+
 # -- ranks ------------------------------------------------------------------------------------------------------------
 
 
@@ -221,6 +240,8 @@ def test_a_rank_without_a_gap_is_refused():
     assert [recovery.model_rank(Diagonal(), scale * x) for scale in (1e-6, 1.0, 1e6)] == [4, 4, 4]
     with pytest.raises(ValueError, match=r"singular values 2 and 3 are 1.0e-03 and 1.0e-04"):
         recovery.model_rank(Diagonal(), x, tolerance=5e-4)
+    with pytest.raises(ValueError, match=r"singular values 1 and 2 are 1.0e\+00 and 1.0e-01"):
+        recovery.model_rank(Diagonal(), np.diag([1.0, 0.1, 0.0, 0.0, 0.0]), tolerance=0.5)
     assert recovery.model_rank(Diagonal(), 0 * x) == 0
 
 
@@ -245,6 +266,8 @@ def test_tangent_recovery_is_the_nearest_least_squares_solution():
     nearest = starts - np.linalg.lstsq(rows, rows @ starts, rcond=1e-12)[0]
     expected = np.sqrt(((test @ nearest) ** 2).mean() / ((test @ starts) ** 2).mean())
     assert recovery.tangent_recovery(model, x[:4], x, seed=7, repeats=3) == pytest.approx(expected, rel=1e-8)
+    with_origin = np.vstack([x, np.zeros((1, 2))])  # where the Jacobian vanishes: no error, and none to recover from
+    assert recovery.tangent_recovery(model, x[:4], with_origin, seed=7, repeats=3) == pytest.approx(expected, rel=1e-8)
 
 
 def test_for_a_linear_model_tangent_recovery_counts_parameters():
@@ -319,6 +342,24 @@ def test_networks_trained_side_by_side_are_those_trained_alone(name, method):
         np.testing.assert_allclose(together["outputs"][i, j], fitted, rtol=1e-7)
 
 
+def test_one_network_on_all_its_points_some_of_value_zero():
+    """The row a w of two entries, one of them to become 0: descent on their mean square error by hand."""
+    torch.manual_seed(3)
+    model = recovery.network("matrix", (1, 2), 1, std=0.5)
+    a, w = model.a.detach().numpy()[0, 0], model.w.detach().numpy()[0].copy()
+    y = np.array([1.0, 0.0])
+    for _ in range(40):
+        gap = a * w - y
+        a, w = a - 0.1 * (gap * w).sum(), w - 0.1 * gap * a
+    found = recovery.recovery_errors(
+        name="matrix", shape=(1, 2), width=1, x=np.array([[0, 0], [0, 1.0]]), y=y, sizes=[2], seeds=[3], std=0.5,
+        steps=40, learning_rate=0.1, shuffle=False,
+    )  # fmt: skip
+    np.testing.assert_allclose(found["outputs"][0, 0], a * w, rtol=1e-12)
+    for error in ("test_error", "train_error"):
+        assert found[error][0, 0] == pytest.approx(np.linalg.norm(a * w - y), rel=1e-10)
+
+
 def test_a_sweep_takes_it_and_leaves_the_random_state_alone(tmp_path):
     x = np.linspace(-2, 2, 11)
     fixed = {
@@ -373,6 +414,7 @@ TANH = models.TwoLayer(2, 3, activation="tanh", bias=None)
         ("narrower", lambda: recovery.embed(TANH, models.TwoLayer(3, 3, bias=None))),
         ("narrower", lambda: recovery.embed(TANH, models.TwoLayer(2, 4))),
         ("narrower", lambda: recovery.embed(TANH, models.MLP([2, 4, 1]))),
+        ("narrower", lambda: recovery.embed(TANH, recovery.MatrixFactorization(1, 2, 4))),  # of fitting shapes
         ("sizes must be at most 16", lambda: completion(1, [17])),
         ("each of sizes", lambda: completion(1, [0])),
         ("each of seeds", lambda: completion(1, [7], seeds=[-1])),
