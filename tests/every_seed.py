@@ -59,6 +59,7 @@ def run_notebook(notebook: str, seed: int, version: str) -> dict[str, np.ndarray
     """Run one notebook at one seed in a kernel of its own; ``version`` is there to name the result after.
 
     Figures are made but not drawn. A cell that fails does not stop the others, so that all failing claims are found.
+    Raises RuntimeError where the machine, not the notebook, made a cell fail: kept, it would count as a failing claim.
     """
     path = REPOSITORY / notebook
     book = nbformat.read(path, as_version=4)
@@ -75,7 +76,10 @@ def run_notebook(notebook: str, seed: int, version: str) -> dict[str, np.ndarray
         rows = [json.loads(line) for line in claims.read_text("utf-8").splitlines()]
     outputs = [output for cell in book.cells if cell.cell_type == "code" for output in cell.outputs]
     peak_mb = int(outputs[-1].text) / 1024 if sys.platform == "linux" else np.nan
-    errors = [f"{o.ename}: {o.evalue}".splitlines()[0] for o in outputs if o.output_type == "error"]
+    failed = [output for output in outputs if output.output_type == "error"]
+    errors = [f"{output.ename}: {output.evalue}".splitlines()[0] for output in failed]
+    if any(output.ename in ("OSError", "MemoryError") for output in failed):
+        raise RuntimeError(f"{notebook} at seed {seed} was short of disk or memory, and is not kept: {errors}")
     return {
         "names": np.array([row["name"] for row in rows], dtype=str),
         "values": np.array([float(row["value"]) for row in rows]),

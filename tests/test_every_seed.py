@@ -51,6 +51,14 @@ def test_it_finds_the_seeds_that_fail_and_the_least_margins(small_book, capfd):
         assert 50 < int(line.split("|")[-2]) < 1000
 
 
+def test_a_full_disk_is_not_kept_as_a_failing_claim(small_book):
+    cells = [nbformat.v4.new_code_cell(cell) for cell in ("import os", "raise OSError(28, os.strerror(28))", "1 / 0")]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), small_book / "chapters/one.ipynb")
+    with pytest.raises(RuntimeError, match=r"one.ipynb at seed 0 .* not kept.*No space left on device"):
+        every_seed.main(["--seeds", "1", "--jobs", "1"])
+    assert not list(every_seed.KEPT.glob("*.npz"))
+
+
 @pytest.mark.parametrize("pins", ["requirements.txt", "requirements-hashed.txt"])
 def test_only_what_has_changed_runs_again(small_book, monkeypatch, pins):
     ran = []
