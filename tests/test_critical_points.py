@@ -81,6 +81,7 @@ def test_hessian_and_gradient_against_finite_differences(kind):
     theta = flat(model).copy()
     np.testing.assert_array_equal(parameters_of(model), theta)
     by_autograd, slope, norm = hessian(model, x, y), gradient(model, x, y), gradient_norm(model, x, y)
+    np.testing.assert_array_equal(by_autograd, by_autograd.T)  # to the last bit
     np.testing.assert_array_equal(flat(model), theta)  # the model is left alone
     value = loss_by_hand(model, x, y)
     np.testing.assert_allclose(by_autograd, differences(value, theta, 1e-4), atol=2e-6 * np.abs(by_autograd).max())
