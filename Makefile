@@ -12,7 +12,7 @@ REPOSITORY := $(shell sed -n 's/^Repository = "\(.*\)"/\1/p' pyproject.toml)
 # One thread for each of the two processes; the book runs at seed 0, so the tests see another.
 TEST_ENVIRONMENT = FPCOURSE_SEED=1 TQDM_DISABLE=1 OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: book test pdf links claims lab pins clean fork homework grade
+.PHONY: book test pdf links claims lab pins licences clean fork homework grade
 
 book: $(VENV)/installed
 	$(BIN)/jupyter-book build . -W -n --keep-going
@@ -49,6 +49,10 @@ pins:
 	printf '%s\n' $(CUDA) | $(BIN)/uv pip compile requirements.txt --quiet --output-file requirements-hashed.txt \
 		--universal --python-version 3.11.5 --generate-hashes --no-emit-package torch --excludes /dev/stdin \
 		--annotation-style line --custom-compile-command "make pins" $(UPGRADE)
+
+# The table of licences.md: all that is installed, each with the licence that it declares.
+licences: $(VENV)/installed
+	$(BIN)/pip-licenses --from=mixed --with-system --ignore-packages fpcourse pip --format=csv --output-file=licences.csv
 
 clean:
 	rm -rf _build $(VENV) .pytest_cache .ruff_cache .hypothesis

@@ -1,6 +1,6 @@
 """Sphinx extension: everything a page loads comes with the book, so that it asks no other host for anything.
 
-MathJax and plotly.js travel in Python packages (no Node needed); both are copied into the book with their licences.
+Scripts travel in Python packages (no Node needed), and into the book with the licences of those packages.
 What other sites read, the sitemap and the card of a shared link, is written for the address the book is published at.
 """
 
@@ -17,6 +17,15 @@ from PIL import Image
 from sphinx.util.fileutil import copy_asset
 
 STATIC = Path(__file__).parent / "static"
+SCRIPTS_FROM = (
+    "plotly",
+    "pydata-sphinx-theme",
+    "Sphinx",
+    "sphinx-book-theme",
+    "sphinx-copybutton",
+    "sphinx-design",
+    "sphinx-togglebutton",
+)
 
 
 def mark_wide_figures(app, doctree, docname: str) -> None:
@@ -45,11 +54,17 @@ def copy_mathjax(app, exception: Exception | None) -> None:
 
 def copy_plotly(app, exception: Exception | None) -> None:
     if exception is None and app.builder.format == "html":
-        out = Path(app.outdir) / "_static"
         with as_file(resources("plotly") / "package_data" / "plotly.min.js") as script:
-            copy_asset(script, out)
-        licence = next(f for f in files("plotly") if f.name.startswith("LICENSE"))
-        (out / "licences" / "plotly.txt").write_text(licence.read_text(), encoding="utf-8")
+            copy_asset(script, Path(app.outdir) / "_static")
+
+
+def copy_licences(app, exception: Exception | None) -> None:
+    """Copy the licence of each package that leaves scripts in the book; MathJax's lies in ``static/licences``."""
+    if exception is None and app.builder.format == "html":
+        for package in SCRIPTS_FROM:
+            licence = next(file for file in files(package) if file.name.startswith("LICENSE"))
+            copy = Path(app.outdir) / "_static" / "licences" / f"{package}.txt"
+            copy.write_text(licence.read_text(), encoding="utf-8")
 
 
 def set_address(app, config) -> None:
@@ -85,5 +100,6 @@ def setup(app) -> dict[str, bool]:
     app.connect("html-page-context", add_scrubber)
     app.connect("build-finished", copy_mathjax)
     app.connect("build-finished", copy_plotly)
+    app.connect("build-finished", copy_licences)
     app.connect("build-finished", write_sitemap)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -26,7 +26,8 @@ def _numbers(name: str, expected: str, value, dtype) -> np.ndarray:
     if np.iscomplexobj(result) and not np.issubdtype(dtype, np.complexfloating):
         raise ValueError(f"{name} must be real; got dtype {result.dtype}")
     with np.errstate(over="ignore"):  # what does not fit becomes inf, and is judged as such
-        return result.astype(dtype, copy=False)
+        result = result.astype(dtype, copy=False)
+    return result.copy() if any(stride < 0 for stride in result.strides) else result  # torch takes no reversed view
 
 
 def array(name: str, value, *, ndim: int | tuple[int, ...] | None = None, dtype=np.float64) -> np.ndarray:
@@ -64,8 +65,29 @@ def inputs(name: str, x, *, dtype=np.float64) -> np.ndarray:
 
 def module(name: str, model) -> None:
     """Raise ValueError unless ``model`` is a torch module (told by its ways: torch is not imported here)."""
-    if not (callable(model) and hasattr(model, "named_parameters")):
+    if not (callable(model) and hasattr(model, "named_parameters")) or isinstance(model, type):
         raise ValueError(f"{name} must be a torch module; got {type(model).__name__}")
+
+
+def filled_module(name: str, model) -> None:
+    """Raise ValueError unless ``model`` is a torch module whose parameters have values."""
+    module(name, model)
+    if any(parameter.is_meta for parameter in model.parameters()):
+        raise ValueError(f"{name} must hold numbers; its parameters are on torch's meta device, which keeps none")
+
+
+def outputs(result):
+    """Return what a model made of its inputs; raise ValueError unless it is a tensor."""
+    if not hasattr(result, "detach"):
+        raise ValueError(f"the model must return a tensor; got {type(result).__name__}")
+    return result
+
+
+def phases(name_a: str, a: np.ndarray, name_b: str, b: np.ndarray) -> None:
+    """Raise ValueError where the products 2 pi a.b of points (n, d) and (m, d) may leave float64."""
+    with np.errstate(over="ignore"):
+        if not np.isfinite(2 * np.pi * a.shape[-1] * np.abs(a).max() * np.abs(b).max()):
+            raise ValueError(f"2 pi {name_a}.{name_b} must stay within float64; {name_a} or {name_b} is too large")
 
 
 @contextmanager
@@ -104,13 +126,29 @@ def positive(name: str, value, *, zero_allowed: bool = False) -> float:
 
 def count(name: str, value, *, minimum: int = 1) -> int:
     """Return ``value`` as an int; raise ValueError unless it is a whole number >= ``minimum``."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < minimum:
+    whole = isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.timedelta64))
+    if not whole or value < minimum:
         raise ValueError(f"{name} must be a whole number >= {minimum}; got {value!r}")
     return int(value)
 
 
+def counts(name: str, values, *, minimum: int = 1) -> list[int]:
+    """Return ``values``, one whole number or a sequence of them, as a list of at least one; else raise ValueError."""
+    try:
+        entries = np.atleast_1d(np.asarray(values, object)).tolist()
+    except (TypeError, ValueError, RuntimeError):  # tensors that hold no numbers, or are asked for a gradient
+        entries = []
+    if not entries:
+        raise ValueError(f"{name} must hold at least one whole number; got {values!r:.60}")
+    return [count(f"each of {name}", entry, minimum=minimum) for entry in entries]
+
+
 def choice(name: str, value, allowed) -> str:
-    """Return ``value``; raise ValueError unless it is one of ``allowed``, naming them."""
-    if value not in tuple(allowed):
+    """Return the one of ``allowed`` that equals ``value``; raise ValueError where none does, naming them."""
+    try:
+        equal = [each for each in allowed if value is each or value == each]
+    except (TypeError, ValueError, RuntimeError):  # arrays and tensors compare entry by entry
+        equal = []
+    if not equal:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}; got {value!r}")
-    return value
+    return equal[0]

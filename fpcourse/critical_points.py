@@ -28,16 +28,16 @@ class _Loss:
         self.x = torch.as_tensor(checks.inputs("x", x))
         self.y = torch.as_tensor(checks.points("y", y))
         with checks.accepted_by_model("x", self.x.shape):
-            outputs = self.model(self.x)
+            outputs = checks.outputs(self.model(self.x))
         if outputs.shape != self.y.shape:
             raise ValueError(f"y must have the shape of the outputs {tuple(outputs.shape)}; got {tuple(self.y.shape)}")
         self.parameters = list(self.model.parameters())
-        self.start = self.flat(self.parameters)
+        self.start = checks.array("the parameters of model", self.flat(self.parameters))
         checks.array("the loss", (outputs - self.y).detach().square().mean())
 
     @staticmethod
     def flat(tensors) -> np.ndarray:
-        return torch.cat([tensor.detach().reshape(-1) for tensor in tensors]).numpy().copy()
+        return torch.cat([tensor.detach().reshape(-1).double() for tensor in tensors]).numpy().copy()
 
     def at(self, theta: np.ndarray) -> Tensor:
         nn.utils.vector_to_parameters(torch.tensor(theta), self.parameters)
@@ -69,7 +69,7 @@ class _Loss:
 
 
 def _demand_parameters(model: nn.Module) -> None:
-    checks.module("model", model)
+    checks.filled_module("model", model)
     if not any(True for _ in model.parameters()):
         raise ValueError(f"model must have parameters; {type(model).__name__} has none")
 
@@ -201,7 +201,7 @@ def _demand_critical(loss: _Loss, theta: np.ndarray, gradient: np.ndarray, toler
 def parameters_of(model: nn.Module) -> np.ndarray:
     """All parameters in one vector (P,), float64: a copy. Raises ValueError for a model without any."""
     _demand_parameters(model)
-    return _Loss.flat(model.parameters()).astype(np.float64)
+    return _Loss.flat(model.parameters())
 
 
 def with_parameters(model: nn.Module, parameters) -> nn.Module:

@@ -118,7 +118,8 @@ def camera(size: int = 512) -> np.ndarray:
 
     Raises ValueError unless ``size`` divides 512.
     """
-    if 512 % checks.count("size", size):
+    size = checks.count("size", size)
+    if 512 % size:
         raise ValueError(f"size must divide 512; got {size}")
     from matplotlib.image import imread  # slow to import, and wanted by few lessons
 
@@ -138,7 +139,8 @@ def random_labels(y, fraction: float, classes: int, seed: int) -> tuple[np.ndarr
     ``classes`` is right by chance. Raises ValueError for labels outside 0..classes-1 or a fraction outside [0, 1].
     """
     labels = _labels("y", y, checks.count("classes", classes))
-    if checks.positive("fraction", fraction, zero_allowed=True) > 1:
+    fraction = checks.positive("fraction", fraction, zero_allowed=True)
+    if fraction > 1:
         raise ValueError(f"fraction must lie in [0, 1]; got {fraction!r}")
     rng = np.random.default_rng(checks.count("seed", seed, minimum=0))
     redrawn = np.zeros(len(labels), dtype=bool)
@@ -160,6 +162,7 @@ def sine_sum(x, frequencies, amplitudes=None, phases=None) -> np.ndarray:
     phi = np.zeros_like(k) if phases is None else checks.array("phases", phases, ndim=1)
     if not len(k) == len(a) == len(phi):
         raise ValueError(f"frequencies, amplitudes, phases must be equally many; got {len(k)}, {len(a)}, {len(phi)}")
+    checks.phases("x", x.reshape(-1, 1), "frequencies", k[:, None])
     return (np.sin(x.reshape(-1, 1) * k + phi) @ a).reshape(x.shape)
 
 

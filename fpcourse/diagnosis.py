@@ -74,9 +74,13 @@ def diagnose(
         raise ValueError(f"trajectory must be a Trajectory; got {type(trajectory).__name__}")
     if x is None and trajectory.inputs is None:
         raise ValueError("the trajectory holds no inputs (they came from a loader): give x of shape (n, ...)")
-    x = checks.array("x", trajectory.inputs if x is None else x)
+    x = checks.inputs("x", trajectory.inputs if x is None else x)
     x = x.reshape(len(x), -1)
-    y, highest = checks.points("y", y), checks.count("highest", highest)
+    y, highest, directions = (
+        checks.points("y", y),
+        checks.count("highest", highest),
+        checks.count("directions", directions),
+    )
     if y.shape != trajectory.outputs.shape[1:]:
         raise ValueError(f"y must have the shape of the outputs, {trajectory.outputs.shape[1:]}; got {y.shape}")
     checks.same_length("x", x, "y", y)

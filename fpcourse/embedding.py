@@ -50,6 +50,7 @@ def split_curvature(model: TwoLayer, neuron: int, x, y) -> np.ndarray:
     """
     if not isinstance(model, TwoLayer) or model.bias == "shift" or len(model.a) != 1:
         raise ValueError(f"model must be a TwoLayer with one output and no shifts; got {model}")
+    checks.filled_module("model", model)
     if checks.count("neuron", neuron, minimum=0) >= len(model.w):
         raise ValueError(f"neuron must be one of 0..{len(model.w) - 1}; got {neuron}")
     model = copy.deepcopy(model).double()
@@ -66,7 +67,7 @@ def split_curvature(model: TwoLayer, neuron: int, x, y) -> np.ndarray:
     (slope,) = torch.autograd.grad(model.activation(z).sum(), z, create_graph=True)
     (bend,) = torch.autograd.grad(slope.sum(), z)
     factor = 2 * model.scale * model.a[0, neuron].detach() / len(x)
-    return (factor * (inputs.T * residual[:, 0] * bend) @ inputs).numpy()
+    return checks.array("the curvature of model", factor * (inputs.T * residual[:, 0] * bend) @ inputs)
 
 
 def merge_neurons(model: TwoLayer | MLP, *, tolerance: float = 1e-8, groups=None, layer: int = 0) -> TwoLayer | MLP:
@@ -103,7 +104,8 @@ def merge_neurons(model: TwoLayer | MLP, *, tolerance: float = 1e-8, groups=None
         founder = compared[left[0]]
         signs = {j: -1.0 if odd and compared[j] @ founder < 0 else 1.0 for j in left}
         if groups is None:
-            group = [j for j in left if (signs[j] * compared[j] - founder).norm() <= tolerance * founder.norm()]
+            apart = {j: (signs[j] * compared[j] - founder).norm() for j in left}
+            group = [j for j in left if j == left[0] or apart[j] <= tolerance * founder.norm()]
         else:
             group = [j for j in left if groups[j] == groups[left[0]]]
         left = [j for j in left if j not in group]
@@ -123,12 +125,15 @@ def merge_neurons(model: TwoLayer | MLP, *, tolerance: float = 1e-8, groups=None
 def _weights(model: TwoLayer | MLP, layer: int) -> tuple[Tensor, Tensor | None, Tensor]:
     """Input weights (m, d), biases (m,) or None and output weights (c, m) of a hidden layer."""
     layer = checks.count("layer", layer, minimum=0)
+    checks.filled_module("model", model)
     if isinstance(model, TwoLayer) and layer == 0:
         parts = model.w, model.b, model.a
     elif isinstance(model, MLP) and layer < len(model.layers) - 1:
         parts = model.layers[layer].weight, model.layers[layer].bias, model.layers[layer + 1].weight
     else:
         raise ValueError(f"model must be a TwoLayer or an MLP with hidden layer {layer}; got {model}")
+    if not all(part.isfinite().all() for part in parts if part is not None):
+        raise ValueError("the parameters of model must be finite; some are NaN or infinite")
     return tuple(None if part is None else part.detach() for part in parts)
 
 

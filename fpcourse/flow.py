@@ -86,7 +86,7 @@ def interpolant(kernel, y, kernel_test, *, initial=None, initial_test=None) -> n
     in the norm of the kernel's Hilbert space. Arguments, null eigenvalues and errors as in :func:`kernel_flow`.
     """
     modes = _modes(kernel, y, checks.array("kernel_test", kernel_test), initial, initial_test)
-    return modes.outputs(modes.inverse[None])[0]
+    return checks.array("the interpolant of kernel and y", modes.outputs(modes.inverse[None])[0])
 
 
 def box_frequencies(period: float, largest: float, *, dim: int = 1) -> np.ndarray:
@@ -95,7 +95,10 @@ def box_frequencies(period: float, largest: float, *, dim: int = 1) -> np.ndarra
     Returns float64 (K, dim), with each frequency its negative. Raises ValueError where none is small enough.
     """
     period, largest = checks.positive("period", period), checks.positive("largest", largest)
-    dim, reach = checks.count("dim", dim), int(period * largest * (1 + 1e-12))
+    dim, ratio = checks.count("dim", dim), period * largest * (1 + 1e-12)
+    if dim * np.log2(2 * ratio + 1) > 30:
+        raise ValueError(f"largest {largest:g}, period {period:g} and dim {dim} ask for more than 2^30 frequencies")
+    reach = int(ratio)
     if reach == 0:
         raise ValueError(f"largest must be at least 1 / period = {1 / period:g}; got {largest:g}")
     axes = np.meshgrid(*[np.arange(-reach, reach + 1)] * dim, indexing="ij")
@@ -125,6 +128,8 @@ def spectral_kernel(x1, x2=None, *, frequencies, spectrum) -> np.ndarray:
         )
     if (spectrum < 0).any():
         raise ValueError(f"spectrum must be >= 0; got values down to {spectrum.min():g}")
+    checks.phases("x1", a, "frequencies", k)
+    checks.phases("x2", b, "frequencies", k)
     phase_a, phase_b = 2 * np.pi * a @ k.T, 2 * np.pi * b @ k.T
     return (np.cos(phase_a) * spectrum) @ np.cos(phase_b).T + (np.sin(phase_a) * spectrum) @ np.sin(phase_b).T
 
@@ -169,7 +174,7 @@ def _lfp(x, y, x_test, frequencies, spectrum, initial, initial_test) -> dict:
     """The kernel flow that is the LFP flow: arguments of :func:`kernel_flow` and :func:`interpolant`."""
     x, y, frequencies = checks.points("x", x), checks.points("y", y), checks.points("frequencies", frequencies)
     checks.same_length("x", x, "y", y)
-    places = {"kernel": x} if x_test is None else {"kernel": x, "kernel_test": x_test}
+    places = {"kernel": x} if x_test is None else {"kernel": x, "kernel_test": checks.points("x_test", x_test)}
     parts = {name: spectral_kernel(at, x, frequencies=frequencies, spectrum=spectrum) for name, at in places.items()}
     start, start_test = _starts(y, parts.get("kernel_test"), initial, initial_test)
     if frequencies.any(axis=1).all():  # none is 0: the mean is free, and what is left of the kernel is centred
@@ -205,6 +210,8 @@ def loss_flow(
         raise ValueError(f"kernel must be square; got {kernel.shape}")
     start = np.zeros(len(kernel)) if initial is None else checks.array("initial", initial, ndim=1)
     checks.same_length("initial", start, "kernel", kernel)
+    if not callable(gradient):
+        raise ValueError(f"gradient must be a function of u; got {type(gradient).__name__}")
     scale = np.trace(kernel)  # the solver's unknown is scale * alpha, of the size of the outputs
 
     def velocity(t, scaled):
@@ -246,7 +253,10 @@ def decay_rate(residual, times, until) -> float | np.ndarray:
         within = (times >= 0) & (times <= end)
         if len(np.unique(times[within])) < 2 or not columns[within, i].all():
             raise ValueError(f"a fit needs two times up to {end:g} and a residual that is not 0 there")
-        rates[i] = -np.polyfit(times[within], np.log(columns[within, i]), 1)[0]
+        try:
+            rates[i] = -np.polyfit(times[within], np.log(columns[within, i]), 1)[0]
+        except np.linalg.LinAlgError:
+            raise ValueError(f"no line fits log |residual| at times as small as {times[within].max():g}") from None
     return rates if residual.ndim == 2 else float(rates[0])
 
 

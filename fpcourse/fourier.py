@@ -41,6 +41,7 @@ def nudft(x: ArrayLike, y: ArrayLike, k: ArrayLike) -> np.ndarray:
     y = _values("y", y, len(x), ndim=(1, 2, 3))
     if k.shape[1] != x.shape[1]:
         raise ValueError(f"k must have one column per dimension of x; got shapes {k.shape} and {x.shape}")
+    checks.phases("x", x, "k", k)
 
     if _fast_sum_pays(x, k, y.size // len(x)):
         return _uncolumns(_fast_sum(x, _columns(y), k) / len(x), y.shape)
@@ -91,8 +92,11 @@ def tanh_transform(xi: ArrayLike, w: ArrayLike, b: ArrayLike = 0.0) -> np.ndarra
         ratio = checks.array("xi / w", xi / w)
         phase = checks.array("b xi / w", b * ratio)
     u = np.pi**2 * np.abs(ratio)
-    over_sinh = 2 * np.sign(ratio) * np.exp(-u) / -np.expm1(-2 * u)  # 1 / sinh, without its overflow
-    return -1j * np.pi / np.abs(w) * np.exp(2j * np.pi * phase) * over_sinh
+    with np.errstate(over="ignore", divide="ignore"):
+        over_sinh = 2 * np.sign(ratio) * np.exp(-u) / -np.expm1(-2 * u)  # 1 / sinh, without its overflow
+    with np.errstate(over="ignore", invalid="ignore"):  # beside the pole
+        transform = -1j * np.pi / np.abs(w) * np.exp(2j * np.pi * phase) * over_sinh
+    return checks.array("the transform at xi", transform, dtype=np.complex128)
 
 
 def principal_direction(x: ArrayLike) -> np.ndarray:
@@ -141,9 +145,10 @@ def project(x: ArrayLike, direction: ArrayLike) -> np.ndarray:
     if len(direction) != x.shape[1]:
         raise ValueError(f"direction must have one entry per dimension of x; got {direction.shape} and {x.shape}")
     centred = x - x.mean(axis=0)
-    coordinate = centred @ direction
-    coordinate -= coordinate.min()
-    width = coordinate.max()
+    with np.errstate(over="ignore", invalid="ignore"):
+        coordinate = centred @ direction
+        coordinate -= coordinate.min()
+    width = checks.array("x along direction", coordinate).max()
     if width <= 1e-12 * np.abs(centred).max() * np.linalg.norm(direction):  # rounding, which must not be stretched
         raise ValueError(f"x must spread along direction; the {len(x)} points given all project onto one value")
     return (coordinate / width)[:, None]

@@ -122,7 +122,7 @@ def quarter_circle_rule(nodes: int = 16001) -> tuple[np.ndarray, np.ndarray, np.
     Its nodes crowd at both ends (Takahasi and Mori 1974), as kernels at the pole and high dimensions at the equator
     need it. One node in twenty would do for the integrals; the others average out the rounding of the nodes.
     """
-    s = np.linspace(-3.5, 3.5, nodes)
+    s = np.linspace(-3.5, 3.5, checks.count("nodes", nodes))
     q = np.exp(-np.pi * np.sinh(np.abs(s)))
     end = np.pi / 2 * q / (1 + q)  # distance from the nearer end: the pole for s < 0, else the equator
     sine, cosine = np.sin(end), np.cos(end)
@@ -141,4 +141,6 @@ def _whole(degrees) -> list[int]:
     degrees = checks.array("degrees", degrees, ndim=1)
     if (degrees != degrees.round()).any():
         raise ValueError(f"degrees must be whole numbers; got {degrees}")
+    if np.abs(degrees).max() > 2**31:
+        raise ValueError(f"degrees must be below 2^31; got {np.abs(degrees).max():g}")
     return degrees.astype(int).tolist()

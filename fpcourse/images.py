@@ -31,6 +31,7 @@ def fourier_features(x: ArrayLike, frequencies: ArrayLike) -> np.ndarray:
     x, b = checks.points("x", x), checks.points("frequencies", frequencies)
     if x.shape[1] != b.shape[1]:
         raise ValueError(f"frequencies must have one column per dimension of x; got {b.shape} and {x.shape}")
+    checks.phases("x", x, "frequencies", b)
     phase = 2 * np.pi * x @ b.T
     return np.hstack([np.cos(phase), np.sin(phase)])
 

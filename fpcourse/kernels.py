@@ -43,8 +43,7 @@ def empirical_ntk(
     through per-sample Jacobians (Novak et al., ICML 2022). Raises ValueError for bad input, a model without trainable
     parameters or one that does not take the inputs.
     """
-    if not isinstance(model, nn.Module):
-        raise ValueError(f"model must be a torch module; got {type(model).__name__}")
+    checks.filled_module("model", model)
     if dtype not in (torch.float32, torch.float64):
         raise ValueError(f"dtype must be torch.float32 or torch.float64; got {dtype}")
     if not any(parameter.requires_grad for parameter in model.parameters()):
@@ -82,7 +81,7 @@ def _inputs(name: str, x, dtype: torch.dtype, device: torch.device) -> Tensor:
 def _outputs(model: nn.Module, x: Tensor) -> int:
     """Outputs per sample; here a model meets inputs it may not take."""
     with checks.accepted_by_model("inputs", x.shape), torch.no_grad():
-        y = model(x[:1])
+        y = checks.outputs(model(x[:1]))
     if y.ndim not in (1, 2) or len(y) != 1:
         raise ValueError(f"the model must return (n, c) or (n,); for one sample it returned {tuple(y.shape)}")
     return y.numel()
@@ -282,6 +281,8 @@ def sphere_eigenvalues(kernel: Callable[[np.ndarray], np.ndarray], dim: int, deg
     one finite number per t.
     """
     dim, degrees = checks.count("dim", dim), _whole("degrees", degrees)
+    if not callable(kernel):
+        raise ValueError(f"kernel must be a function of t; got {type(kernel).__name__}")
     t, log_sine, weight = quarter_circle_rule()
     weight = weight * np.exp((dim - 1) * log_sine)
     weight /= 2 * weight.sum()

@@ -8,7 +8,6 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -42,7 +41,7 @@ class MLP(nn.Module):
         self, widths: Sequence[int], *, activation: Activation = "tanh", std: float | Sequence[float] | None = None
     ) -> None:
         super().__init__()
-        widths = [checks.count("each of widths", width) for width in np.atleast_1d(widths)]
+        widths = checks.counts("widths", widths)
         if len(widths) < 2:
             raise ValueError(f"widths must hold at least inputs and outputs; got {widths}")
         self.activation = _activation(activation)
@@ -129,6 +128,7 @@ class TwoLayer(nn.Module):
         self.w = nn.Parameter(w_std * torch.randn(width, inputs))
         self.b = None if bias is None else nn.Parameter(b_std * torch.randn(width))
         draw = torch.randn(outputs, width)
+        signs = checks.choice("signs", signs, (True, False))
         self.a = nn.Parameter(a_std * (draw.sign() if signs else draw))
 
     def preactivation(self, x: Tensor) -> Tensor:
@@ -199,6 +199,7 @@ class CircularCNN(nn.Module):
         )
         self.activation = _activation(activation)
         self.kernels = nn.Parameter(k_std * torch.randn(channels, kernel_size))
+        bias = checks.choice("bias", bias, (True, False))
         self.b = nn.Parameter(b_std * torch.randn(channels)) if bias else None
         self.a = nn.Parameter(a_std * torch.randn(channels))
 
@@ -281,6 +282,8 @@ class AngularDerivative(nn.Module):
 
     def __init__(self, model: nn.Module, order: int = 0) -> None:
         super().__init__()
+        if not isinstance(model, nn.Module):
+            raise ValueError(f"model must be a torch module; got {type(model).__name__}")
         self.model, self.order = model, checks.count("order", order, minimum=0)
 
     def forward(self, angle: Tensor) -> Tensor:
@@ -297,6 +300,8 @@ class Antisymmetric(nn.Module):
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
+        if not isinstance(model, nn.Module):
+            raise ValueError(f"antisymmetric needs a torch module; got {type(model).__name__}")
         self.plus, self.minus = copy.deepcopy(model), copy.deepcopy(model)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -309,6 +314,4 @@ def antisymmetric(model: nn.Module) -> Antisymmetric:
     Zero at the start, and with the tangent kernel of ``model`` (Zhang et al., MSML 2020). ``model`` is copied, not
     changed. Raises ValueError for anything but a torch module.
     """
-    if not isinstance(model, nn.Module):
-        raise ValueError(f"antisymmetric needs a torch module; got {type(model).__name__}")
     return Antisymmetric(model)

@@ -80,6 +80,7 @@ def train_scaled(
     bins = bins.astype(int).clip(0, BINS - 1) + BINS * np.arange(len(bins))[:, None]
     histograms = np.bincount(bins.ravel(), amplitudes.ravel(), minlength=BINS * len(bins)).astype(np.float32)
     checks.array("the change of the weights", change.cpu())  # x or y too large for float32
+    checks.array("the loss, relative to that of y = 0,", loss.cpu())  # y too small for float32
     return {
         "change": change.cpu().numpy().reshape(points, draws),
         "loss": loss.cpu().numpy().reshape(points, draws),

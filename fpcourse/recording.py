@@ -111,11 +111,14 @@ class Recorder:
         self._labels = None if y is None else _labels(y)
         if self._inputs is not None and self._labels is not None:
             checks.same_length("x", self._inputs, "y", self._labels)
-        due = checks.array("steps", log_spaced(steps) if np.ndim(steps) == 0 else steps, ndim=1)
+        due = checks.array("steps", steps if hasattr(steps, "__len__") else log_spaced(steps), ndim=1)
         if (due != due.round()).any() or due.min() < 0:
             raise ValueError(f"steps must be whole numbers >= 0; got {due}")
         self._due = sorted(set(due.astype(int).tolist()))
-        self._output, self._probabilities = output, probabilities
+        if output is not None and not callable(output):
+            raise ValueError(f"output must be a function of what the model returns; got {type(output).__name__}")
+        self._output = output
+        self._probabilities = checks.choice("probabilities", probabilities, (None, True, False))
         self._targets: np.ndarray | None = None
         self._order: list[int] | None = None
         self._kept: dict[str, list] = {"times": [], "outputs": [], "losses": [], "parameters": []}
@@ -130,16 +133,20 @@ class Recorder:
         Raises :class:`TrainingDiverged` where an output is not finite; ValueError where the model, its outputs or the
         loader do not fit (see :func:`evaluate`) and where ``step`` is smaller than the last one kept.
         """
-        times = self._kept["times"]
+        times, step = self._kept["times"], checks.count("step", step, minimum=0)
         if times and step < times[-1]:
             raise ValueError(f"step must not fall; got {step} after {times[-1]}: a new training takes a new Recorder")
         if self._due and step >= self._due[0]:
-            step = checks.count("step", step, minimum=0)
             blocks = self._inputs.split(EVALUATION_BLOCK) if self._loader is None else self._read()
             self.keep(step, _evaluate(model, blocks, self._output))
 
     def keep(self, step: int, outputs: Tensor, *, loss: float | None = None, parameters: Tensor | None = None) -> None:
         """Keep outputs (n, c) that were computed elsewhere, and with them a loss or all parameters (P,)."""
+        step, loss = checks.count("step", step, minimum=0), None if loss is None else checks.number("loss", loss)
+        for name, value, ndim in (("outputs", outputs, 2), ("parameters", parameters, 1)):
+            if not ((isinstance(value, Tensor) and value.ndim == ndim) or value is parameters is None):
+                raise ValueError(f"{name} must be a tensor of {ndim} dimension(s); got {type(value).__name__}")
+        outputs = _on_cpu("outputs", outputs)
         bad = int((~outputs.isfinite()).sum())
         if bad:
             raise TrainingDiverged(
@@ -193,7 +200,7 @@ class Recorder:
         """The loader's inputs; its labels are kept the first time, and later it must bring the same again."""
         order, labels = [], []
         for x, y in _pairs(self._loader):
-            order.append(zlib.crc32(x.contiguous().view(torch.uint8).numpy()))
+            order.append(zlib.crc32(x.reshape(-1).view(torch.uint8).numpy()))
             if self._labels is None and y is not None:
                 labels.append(_labels(y))
             yield x
@@ -226,6 +233,8 @@ def _evaluate(model: nn.Module, blocks: Iterable[Tensor], output: Callable | Non
                 raise ValueError(f"the model must return a row for each of {len(block)}; got {tuple(result.shape)}")
             result = result if result.dtype == torch.float64 else result.float()
             results.append(result.reshape(len(result), -1))
+    if not results:
+        raise ValueError("x must hold inputs; the loader brought no batch")
     return torch.cat(results)
 
 
@@ -242,9 +251,15 @@ def _described(result) -> str:
     return f"a {type(result).__name__}" + (f" of {len(result)}" if isinstance(result, (tuple, list)) else "")
 
 
+def _on_cpu(name: str, x: Tensor) -> Tensor:
+    if x.is_meta or x.layout != torch.strided:
+        raise ValueError(f"{name} must be a dense tensor that holds numbers; got {x.layout} on {x.device}")
+    return x.detach().cpu()
+
+
 def _inputs(x) -> Tensor:
     """A copy on the CPU: whoever changes x afterwards must not change the trajectory."""
-    x = x.detach().cpu() if isinstance(x, Tensor) else x
+    x = _on_cpu("x", x) if isinstance(x, Tensor) else x
     x = x.float() if isinstance(x, Tensor) and x.dtype in (torch.bfloat16, torch.half) else x
     kind = np.asarray(x).dtype
     array = checks.array("x", x, dtype=np.float32 if kind == np.float32 else np.float64)
@@ -280,7 +295,10 @@ def _pairs(loader: Iterable) -> Iterator[tuple[Tensor, object]]:
             x, y = (*batch, None)[:2] if isinstance(batch, (tuple, list)) and batch else (batch, None)
             if not hasattr(x, "__array__"):
                 raise ValueError(f"a batch must be an array x or (x, y, ...); got {_described(batch)}")
-            yield torch.as_tensor(x).detach().cpu(), y
+            x = torch.as_tensor(
+                np.ascontiguousarray(x) if isinstance(x, np.ndarray) else x
+            )  # it takes no reversed view
+            yield _on_cpu("a batch", x), y
     finally:
         if generator is not None:
             generator.set_state(state)
@@ -292,7 +310,10 @@ def _are_classes(labels: np.ndarray | None) -> bool:
 
 def _labels(y) -> np.ndarray:
     """y as (n,) int64 where it holds classes, else as (n, c) float64."""
-    y = y.detach().cpu() if isinstance(y, Tensor) else np.asarray(y)
+    try:
+        y = _on_cpu("y", y) if isinstance(y, Tensor) else np.asarray(y)
+    except ValueError as error:
+        raise ValueError(f"y must be an array of numbers; got {type(y).__name__}: {error}") from None
     whole = y.dtype.kind in "iub" if isinstance(y, np.ndarray) else not y.dtype.is_floating_point
     array = checks.array("y", y.float() if y.dtype == torch.bfloat16 else y)
     if array.ndim == 0:

@@ -83,7 +83,7 @@ class TwoLayerCNN(nn.Module):
 
 
 def _shape(shape, dimensions: tuple[int, ...]) -> tuple[int, ...]:
-    entries = tuple(checks.count("each of shape", entry) for entry in np.atleast_1d(np.asarray(shape, object)))
+    entries = tuple(checks.counts("shape", shape))
     if len(entries) not in dimensions:
         raise ValueError(f"shape must have {' or '.join(map(str, dimensions))} entries here; got {entries}")
     return entries
@@ -111,6 +111,7 @@ def network(
     Raises ValueError for any other name, a shape that does not fit and a kernel that is larger than the input.
     """
     checks.choice("name", name, NETWORKS)
+    std = checks.positive("std", std, zero_allowed=True)
     if name == "matrix":
         model = MatrixFactorization(*_shape(shape, (2,)), width, std=std)
     elif name in ("shared", "unshared"):
@@ -155,7 +156,7 @@ def embed(narrow: nn.Module, wide: nn.Module) -> nn.Module:
     Returns a new model; raises ValueError where ``narrow`` does not fit in.
     """
     for name, model in (("narrow", narrow), ("wide", wide)):
-        checks.module(name, model)
+        checks.filled_module(name, model)
     result = copy.deepcopy(wide)
     inner, outer = dict(narrow.named_parameters()), dict(result.named_parameters())
     shapes = [{name: tuple(p.shape) for name, p in each.items()} for each in (inner, outer)]
@@ -185,7 +186,7 @@ def jacobian(model: nn.Module, x) -> np.ndarray:
 
     Raises ValueError for bad input, a model without trainable parameters or one that does not take the inputs.
     """
-    checks.module("model", model)
+    checks.filled_module("model", model)
     if not any(p.requires_grad for p in model.parameters()):
         raise ValueError(f"model must have trainable parameters; {type(model).__name__} has none")
     model = copy.deepcopy(model).double().cpu().eval()
@@ -193,7 +194,7 @@ def jacobian(model: nn.Module, x) -> np.ndarray:
     trained = {name: parameter.detach() for name, parameter in model.named_parameters() if parameter.requires_grad}
 
     def output(parameters: dict[str, Tensor], point: Tensor) -> Tensor:
-        return torch.func.functional_call(model, parameters, (point[None],)).flatten()
+        return checks.outputs(torch.func.functional_call(model, parameters, (point[None],))).flatten()
 
     with checks.accepted_by_model("x", x.shape):
         rows = torch.func.vmap(torch.func.jacrev(output), (None, 0))(trained, x)
@@ -284,8 +285,8 @@ def recovery_errors(
     """
     x, y = checks.inputs("x", x), checks.array("y", y, ndim=1)
     checks.same_length("x", x, "y", y)
-    sizes = [checks.count("each of sizes", size) for size in np.atleast_1d(sizes).tolist()]
-    seeds = [checks.count("each of seeds", seed, minimum=0) for seed in np.atleast_1d(seeds).tolist()]
+    sizes, seeds = checks.counts("sizes", sizes), checks.counts("seeds", seeds, minimum=0)
+    checks.choice("shuffle", shuffle, (True, False))
     steps, learning_rate = checks.count("steps", steps), checks.positive("learning_rate", learning_rate)
     if max(sizes) > len(x) or not y.any():
         raise ValueError(f"sizes must be at most {len(x)}, the points in x, and y not all zero; got {max(sizes)}")
@@ -296,6 +297,8 @@ def recovery_errors(
             models += [network(name, shape, width, std=std, kernel_size=kernel_size)] * len(sizes)
         rows = np.random.default_rng(seed).permutation(len(x)) if shuffle else np.arange(len(x))
         order += [rows[: max(sizes)]] * len(sizes)
+    with checks.accepted_by_model("x", x.shape), torch.no_grad():
+        models[0](torch.as_tensor(x))
     points, targets = torch.as_tensor(x[np.stack(order)]), torch.as_tensor(y[np.stack(order)])
     sizes_each = torch.tensor(sizes * len(seeds))[:, None]
     share = (torch.arange(max(sizes)) < sizes_each) / sizes_each.double()  # of each sample in the loss of each network

@@ -57,8 +57,10 @@ def train(
     """
     if not isinstance(model, nn.Module) or not any(p.requires_grad for p in model.parameters()):
         raise ValueError(f"model must be a torch module with parameters to train; got {type(model).__name__}")
+    checks.filled_module("model", model)
     checks.choice("optimizer", optimizer, OPTIMIZERS)
     checks.choice("loss", loss, LOSSES)
+    checks.choice("record_parameters", record_parameters, (True, False))
     steps = checks.count("steps", steps)
     learning_rate = checks.positive("learning_rate", learning_rate)
     due = _snapshot_steps(snapshots, steps)
@@ -68,7 +70,8 @@ def train(
     x = _inputs("x", x, model, device)
     y = _targets(y, loss, model, x, device)
     n = len(x)
-    if batch_size is not None and checks.count("batch_size", batch_size) > n:
+    batch_size = None if batch_size is None else checks.count("batch_size", batch_size)
+    if batch_size is not None and batch_size > n:
         raise ValueError(f"batch_size must be at most the number of samples {n}; got {batch_size}")
     if optimizer == "gd" and batch_size is not None:
         raise ValueError(f"'gd' takes all samples at every step; for batch_size={batch_size} use 'sgd'")
@@ -182,7 +185,7 @@ def _inputs(name: str, x, model: nn.Module, device: torch.device) -> Tensor:
 def _outputs_each(name: str, x: Tensor, model: nn.Module) -> int:
     """Number of outputs per sample, tried on one sample before the training begins."""
     with checks.accepted_by_model(name, x.shape), evaluating(model):
-        shape = tuple(model(x[:1]).shape)
+        shape = tuple(checks.outputs(model(x[:1])).shape)
     if len(shape) != 2 or shape[0] != 1:
         raise ValueError(f"the model must return shape (n, c); for 1 sample of {name} it returned {shape}")
     return shape[1]
@@ -213,7 +216,7 @@ def _targets(y, loss: str, model: nn.Module, x: Tensor, device: torch.device) ->
 
 
 def _snapshot_steps(snapshots: int | Sequence[int], steps: int) -> set[int]:
-    if np.ndim(snapshots) == 0:
+    if not hasattr(snapshots, "__len__"):
         return set(log_spaced(steps, checks.count("snapshots", snapshots, minimum=2)))
     due = checks.array("snapshots", snapshots, ndim=1)
     if (due != due.round()).any() or due.min() < 0 or due.max() > steps:

@@ -122,7 +122,7 @@ def test_inputs_may_be_images_and_may_be_given_beside():
         ({"y": Y[:5]}, "y must have the shape of the outputs"),
         ({"y": np.ones_like(Y)}, "y must vary"),
         ({"y": np.where(Y > 2, Y, np.nan)}, "y must be finite"),
-        ({"directions": 0}, "count must be a whole number >= 1"),
+        ({"directions": 0}, "directions must be a whole number >= 1"),
         ({"directions": 3}, "x must vary in 3 directions; it does so in 2"),
         ({"highest": 0}, "highest must be a whole number"),
     ],
