@@ -1,5 +1,6 @@
 """What the built book promises as a whole, read from its files: light pages, shared scripts, something to move."""
 
+from importlib.metadata import files
 from urllib.parse import urljoin, urlsplit
 from xml.etree import ElementTree
 
@@ -49,6 +50,18 @@ def test_only_the_bundle_of_mathjax_that_is_used_comes_with_the_book():
     bundles = {path.name for path in (BOOK / "_static" / "mathjax").glob("*.js")}
     assert "tex-chtml.js" in bundles
     assert not {name for name in bundles if name.startswith(("mml-", "tex-svg", "tex-mml-"))}
+
+
+def test_every_script_and_font_comes_with_a_licence():
+    static = BOOK / "_static"
+    packages = [path.stem for path in (static / "licences").glob("*.txt") if path.stem != "MathJax"]
+    # Sphinx fills in some scripts: language_data.js.jinja becomes language_data.js
+    licensed = {path.name.removesuffix(".jinja").removesuffix("_t") for package in packages for path in files(package)}
+    own = {path.name for path in (REPOSITORY / "_extensions" / "static").iterdir()}
+    found = {path.name for path in static.rglob("*") if path.suffix in {".js", ".ttf", ".woff2"}}
+    mathjax = {path.name for path in (static / "mathjax").rglob("*")}
+    assert found - mathjax - own <= licensed
+    assert (static / "licences" / "MathJax.txt").exists()
 
 
 @pytest.mark.parametrize("page", LESSONS)
