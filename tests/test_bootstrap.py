@@ -148,6 +148,18 @@ def test_a_failed_download_leaves_nothing_and_the_next_run_mends_it(tree, python
     assert json.loads(again.stdout)[0] == str(empty / FETCHED / "fpcourse" / "__init__.py")
 
 
+def test_what_was_tagged_is_fetched_when_the_branch_has_moved_on(tree, python, environment, empty, tmp_path):
+    forge = tmp_path / "forge"
+    run("git", "clone", "--quiet", tree, forge, cwd=tmp_path)
+    released = run("git", "rev-parse", "HEAD", cwd=forge).stdout
+    (forge / "fpcourse" / "__init__.py").write_text("raise SystemExit('this is not what was released')")
+    author = ("-c", "user.name=test", "-c", "user.email=test@example.org")
+    run("git", *author, "commit", "--quiet", "--all", "-m", "after the release", cwd=forge)
+    assert run("git", "rev-parse", "HEAD", cwd=forge).stdout != released
+    run(python, "-c", f"{CELL}\nimport fpcourse.data", cwd=empty, env=environment(forge.as_uri()))
+    assert run("git", "rev-parse", "HEAD", cwd=empty / FETCHED).stdout == released
+
+
 def test_inside_the_repository_nothing_is_fetched(tree, python, environment):
     folder = tree / "chapters" / "2_frequency_principle"
     folder.mkdir(exist_ok=True)
