@@ -2,6 +2,7 @@
 
 Run ``pytest tests/benchmarks/test_bench_kernels.py``. Nothing here asserts a time. ``extra_info`` of each record
 (``--benchmark-json``) holds ``peak_mb``: by how much the call raises the memory of a fresh process (on Linux).
+neural-tangents runs where ``NEURAL_TANGENTS_PYTHON`` names a Python that has it (neural_tangents_peer.py).
 """
 
 import concurrent.futures
@@ -89,6 +90,7 @@ def peak_mb(compute, small, large):
 
 
 NETWORKS = ["two-layer, m = 4096, d = 1", "two-layer, m = 4096, d = 10", "MLP of 4 layers, width 256, d = 10"]
+IMPLEMENTATIONS = ["structured_derivatives", "ntk_vector_products", "jacobian_contraction"]
 
 
 @pytest.mark.parametrize("compute", [float32_ntk, empirical_ntk, whole_jacobian_ntk], ids=lambda f: f.__name__)
@@ -97,27 +99,72 @@ def test_empirical_ntk(benchmark, name, compute):
     model, x = network(name)
     benchmark.group = f"tangent kernel, n = 1000: {name}"
     benchmark.extra_info["peak_mb"] = peak_mb(compute, (model, x[:2]), (model, x))
-    kernel = benchmark.pedantic(compute, (model, x), rounds=3, warmup_rounds=1)
+    kernel = benchmark.pedantic(compute, (model, x), rounds=5, warmup_rounds=1)
     wanted = empirical_ntk(model, x)
     np.testing.assert_allclose(kernel, wanted, rtol=0, atol=1e-6 * np.abs(wanted).max())
 
 
-@pytest.mark.benchmark(group="infinite width, n = 2000, d = 10")
-def test_two_layer_ntk(benchmark):
-    x = sphere()
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+@pytest.mark.parametrize("name", NETWORKS[1:])
+def test_empirical_ntk_by_neural_tangents(benchmark, neural_tangents, name, implementation):
+    """Compiled and warm, float32; the benchmark's times contain a message through a pipe, less than a millisecond."""
+    model, x = network(name)
+    benchmark.group = f"tangent kernel, n = 1000: {name}"
+    parameters = [p.detach().numpy() for p in model.parameters()]
+    arrays = neural_tangents.store(name, x.numpy(), *parameters)
+    task = f"{'two-layer' if isinstance(model, TwoLayer) else 'mlp'} {implementation}"
+    wanted = empirical_ntk(model, x)
+    found = neural_tangents.result(task, arrays)
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5 * np.abs(wanted).max())
+    benchmark.extra_info["peak_mb"] = neural_tangents.peak_mb(task, arrays)
+    benchmark.pedantic(neural_tangents.run, (task, arrays), rounds=5, warmup_rounds=1)
+
+
+INFINITE = "infinite width, both layers, n = 2000, d = {}"
+
+
+@pytest.mark.parametrize("d", [2, 784])
+def test_two_layer_ntk(benchmark, d):
+    benchmark.group = INFINITE.format(d)
+    x = sphere(d=d)
     benchmark.extra_info["peak_mb"] = peak_mb(_two_layer_ntk, (x[:2],), (x,))
-    benchmark.pedantic(_two_layer_ntk, (x,), rounds=3, warmup_rounds=1)
+    kernel = benchmark.pedantic(_two_layer_ntk, (x,), rounds=5, warmup_rounds=1)
+    benchmark.extra_info["diagonal_error"] = np.abs(np.diag(kernel) / 1.5 - 1).max()
 
 
 def _two_layer_ntk(x):
-    return two_layer_ntk(x, bias=True, trained="both")
+    return two_layer_ntk(x, bias=False, trained="both")
 
 
-@pytest.mark.benchmark(group="infinite width, n = 2000, d = 10")
-def test_two_layer_ntk_by_the_plain_formula(benchmark):
-    """arccos of the Gram matrix: wrong by 1e-8 near the diagonal, the time to compare with."""
-    x = sphere()
-    benchmark.pedantic(lambda: cao_kernel(np.clip(x @ x.T, -1, 1), bias=True), rounds=3, warmup_rounds=1)
+@pytest.mark.parametrize("d", [2, 784])
+def test_two_layer_ntk_by_the_plain_formula(benchmark, d):
+    """arccos of the Gram matrix in numpy."""
+    benchmark.group = INFINITE.format(d)
+    x = sphere(d=d)
+    kernel = benchmark.pedantic(lambda: cao_kernel(np.clip(x @ x.T, -1, 1)), rounds=5, warmup_rounds=1)
+    benchmark.extra_info["diagonal_error"] = np.abs(np.diag(kernel) / 1.5 - 1).max()
+
+
+@pytest.mark.parametrize("d", [2, 784])
+def test_bare_matrix_product(benchmark, d):
+    """What no kernel of inner products can do without: 2 n^2 d operations."""
+    benchmark.group = INFINITE.format(d)
+    x = torch.as_tensor(sphere(d=d))
+    benchmark.pedantic(lambda: x @ x.T, rounds=5, warmup_rounds=1)
+
+
+@pytest.mark.parametrize("d", [2, 784])
+def test_two_layer_ntk_by_neural_tangents(benchmark, neural_tangents, d):
+    benchmark.group = INFINITE.format(d)
+    x = sphere(d=d)
+    arrays = neural_tangents.store(f"sphere {d}", x)
+    found = neural_tangents.result("infinite", arrays) / 2
+    # Its first layer counts half as much as in ours: t kappa_1 + kappa_2, which is 1 on the diagonal.
+    wanted = (_two_layer_ntk(x) + two_layer_ntk(x, bias=False, trained="first")) / 2
+    np.testing.assert_allclose(found, wanted, atol=1e-6)
+    benchmark.extra_info["diagonal_error"] = np.abs(np.diag(found) - 1).max()
+    benchmark.extra_info["peak_mb"] = neural_tangents.peak_mb("infinite", arrays)
+    benchmark.pedantic(neural_tangents.run, ("infinite", arrays), rounds=5, warmup_rounds=1)
 
 
 @pytest.mark.benchmark(group="eigenvalues on the 10-sphere, degrees 0..100")
@@ -137,7 +184,7 @@ FLOW = "flow, n = 2000, 200 test points, 100 times"
 def test_kernel_flow(benchmark, problem):
     small = tuple(flow_problem(20, 2).values())
     benchmark.extra_info["peak_mb"] = peak_mb(_flow, small, tuple(problem.values()))
-    benchmark.pedantic(_flow, tuple(problem.values()), rounds=2)
+    benchmark.pedantic(_flow, tuple(problem.values()), rounds=5, warmup_rounds=1)
 
 
 def _flow(kernel, y, times, kernel_test):
@@ -146,10 +193,21 @@ def _flow(kernel, y, times, kernel_test):
 
 @pytest.mark.benchmark(group=FLOW)
 def test_one_eigendecomposition(benchmark, problem):
-    benchmark.pedantic(np.linalg.eigh, (problem["kernel"],), rounds=2)
+    """The same routine that the flow calls."""
+    benchmark.pedantic(np.linalg.eigh, (problem["kernel"],), rounds=5, warmup_rounds=1)
+
+
+@pytest.mark.benchmark(group=FLOW)
+def test_kernel_flow_by_neural_tangents(benchmark, neural_tangents, problem):
+    arrays = neural_tangents.store("flow", *problem.values())
+    found = neural_tangents.result("flow", arrays)
+    benchmark.extra_info["error"] = np.abs(found - _flow(**problem)[..., 0]).max()
+    benchmark.extra_info["peak_mb"] = neural_tangents.peak_mb("flow", arrays)
+    benchmark.pedantic(neural_tangents.run, ("flow", arrays), rounds=5, warmup_rounds=1)
 
 
 @pytest.mark.benchmark(group=FLOW)
 def test_ode_solver(benchmark, problem):
     solved = benchmark.pedantic(ode_flow, tuple(problem.values()), rounds=1)
+    benchmark.extra_info["error"] = np.abs(solved.T - _flow(**problem)[..., 0]).max()
     np.testing.assert_allclose(solved.T, _flow(**problem)[..., 0], atol=1e-5)
