@@ -4,12 +4,16 @@ Syntax and expressions are left to actionlint, which comes as no Python package:
 the workflow `book`.
 """
 
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
+
+from fpcourse import __version__
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 WORKFLOWS = sorted((REPOSITORY / ".github" / "workflows").glob("*.yml"))
@@ -49,6 +53,30 @@ def test_whatever_fails_in_the_weekly_run_opens_an_issue():
     assert report["permissions"] == {"issues": "write"}
     for name in jobs:
         assert f"needs.{name}.result" in report["env"]["BODY"]
+
+
+@pytest.mark.parametrize(
+    ("tag", "branch", "passes"),
+    [
+        (f"v{__version__}", "main", True),
+        ("v99.0.0", "main", False),
+        (__version__, "main", False),
+        (f"v{__version__}", f"v{__version__}", False),
+    ],
+)
+def test_a_tag_must_be_the_version_and_no_branch(tmp_path, tag, branch, passes):
+    jobs = yaml.safe_load((REPOSITORY / ".github" / "workflows" / "book.yml").read_text("utf-8"))["jobs"]
+    (step,) = (step for step in jobs["test"]["steps"] if step.get("if") == "github.ref_type == 'tag'")
+    git = ("git", "-c", "user.name=test", "-c", "user.email=test@example.org")
+    subprocess.run([*git, "init", "--quiet", "--initial-branch", branch], cwd=tmp_path, check=True)
+    subprocess.run([*git, "commit", "--quiet", "--allow-empty", "-m", "release"], cwd=tmp_path, check=True)
+    subprocess.run([*git, "remote", "add", "origin", str(tmp_path)], cwd=tmp_path, check=True)
+    (tmp_path / "fpcourse").mkdir()
+    shutil.copy(REPOSITORY / "fpcourse" / "__init__.py", tmp_path / "fpcourse")
+    # as the forge runs it: it stops at the first command that fails
+    environment = os.environ | {"GITHUB_REF_NAME": tag, "PATH": f"{ZIZMOR.parent}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(["bash", "-e", "-c", step["run"]], cwd=tmp_path, env=environment, timeout=60)
+    assert (done.returncode == 0) == passes
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
