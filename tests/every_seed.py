@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import csv
 import hashlib
+import io
 import json
 import os
 import sys
@@ -121,23 +122,26 @@ def write_tables(table: dict[str, list[dict]], seeds: int) -> None:
         "| notebook | claims | " + " | ".join(map(str, range(seeds))) + " | least margin | of | s | MB |",
         "|---|" + "---|" * (seeds + 5),
     ]
-    with open(CLAIMS, "w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(["notebook", "claim", "least value", "largest value", "least margin", "at seed"])
-        for notebook, results in table.items():
-            claims = thinnest(results)
-            rows.writerows([notebook, name, *(f"{x:.4g}" for x in (low, high, margin)), seed]
-                           for name, low, high, margin, seed in claims)  # fmt: skip
-            marks = [str(len(result["errors"])) if len(result["errors"]) else "·" for result in results]
-            name, _, _, margin, _ = min(claims, key=lambda row: row[3], default=("", 0, 0, np.nan, 0))
-            seconds = np.median([result["seconds"] for result in results])
-            peak_mb = np.max([result["peak_mb"] for result in results])
-            label = Path(notebook).stem
-            lines.append(
-                f"| [{label}](../{Path(notebook).relative_to('chapters')}) | {len(claims)} | {' | '.join(marks)} "
-                f"| {margin:.2g} | {name.replace('|', chr(92) + '|')} | {seconds:.0f} | {peak_mb:.0f} |"
-            )
-    PAGE.write_text("\n".join(lines) + "\n", "utf-8")
+    written = io.StringIO()
+    rows = csv.writer(written, lineterminator="\n")
+    rows.writerow(["notebook", "claim", "least value", "largest value", "least margin", "at seed"])
+    for notebook, results in table.items():
+        claims = thinnest(results)
+        rows.writerows([notebook, name, *(f"{x:.4g}" for x in (low, high, margin)), seed]
+                       for name, low, high, margin, seed in claims)  # fmt: skip
+        marks = [str(len(result["errors"])) if len(result["errors"]) else "·" for result in results]
+        name, _, _, margin, _ = min(claims, key=lambda row: row[3], default=("", 0, 0, np.nan, 0))
+        seconds = np.median([result["seconds"] for result in results])
+        peak_mb = np.max([result["peak_mb"] for result in results])
+        label = Path(notebook).stem
+        lines.append(
+            f"| [{label}](../{Path(notebook).relative_to('chapters')}) | {len(claims)} | {' | '.join(marks)} "
+            f"| {margin:.2g} | {name.replace('|', chr(92) + '|')} | {seconds:.0f} | {peak_mb:.0f} |"
+        )
+    for path, text in ((CLAIMS, written.getvalue()), (PAGE, "\n".join(lines) + "\n")):
+        part = path.with_name(f"{path.name}.part")  # whole or not at all, however a run ends
+        part.write_text(text, "utf-8", newline="\n")
+        part.replace(path)
 
 
 def main(arguments: list[str] | None = None) -> int:
