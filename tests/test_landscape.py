@@ -266,7 +266,7 @@ def test_higher_multiplicities_end_on_summits(p):
 @pytest.mark.parametrize("p", [1, 2, 3, 4, 5])
 def test_the_way_to_the_summits_does_not_depend_on_the_units(p):
     """Every step is a ratio in which the units of x and y drop out: powers of two, so to the last bit."""
-    x, y, start = scene(p)
+    x, y, start = scene(p, n=12, d=3)
     ends = initial_directions(x, y, start, multiplicity=p)
     for unit_x, unit_y in ((2.0**7, 1.0), (2.0**-7, 1.0), (1.0, 2.0**7), (1.0, 2.0**-7)):
         again = initial_directions(unit_x * x, unit_y * y, start, multiplicity=p)
