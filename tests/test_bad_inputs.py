@@ -397,3 +397,110 @@ def test_every_public_class_has_a_row():
 def test_the_good_call_is_good(name):
     function, arguments = CALLS[name]
     assert no_nan(function(**arguments))
+
+
+HUGE, TINY = np.full(12, 1e200), 5e-324
+NOWHERE = net()
+with torch.no_grad():
+    NOWHERE.w.fill_(np.nan)
+
+# What draws of odd arguments (tests/fuzz.md) found to hang, to return NaN or to fail inside numpy and torch.
+FOUND = [
+    ("embedding.merge_neurons", {"model": NOWHERE}, "model must be finite"),  # went on for ever
+    ("embedding.split_neuron", {"model": NOWHERE}, "model must be finite"),
+    ("harmonics.zonal_waves", {"degrees": [0, 2e16]}, "degrees must be below"),  # went on for ever
+    ("harmonics.degree_norms", {"degrees": [0, 2e16]}, "degrees must be below"),
+    ("harmonics.quarter_circle_rule", {"nodes": -1}, "nodes must be a whole number"),
+    ("images.pixel_centres", {"size": np.timedelta64(1, "s")}, "size must be a whole number"),
+    ("fourier.nudft", {"x": HUGE, "k": HUGE}, "x or k is too large"),
+    ("data.sine_sum", {"x": HUGE, "frequencies": HUGE}, "x or frequencies is too large"),
+    ("flow.spectral_kernel", {"x1": HUGE, "frequencies": 1e200 * K}, "x1 or frequencies is too large"),
+    ("images.fourier_features", {"x": HUGE[:, None], "frequencies": HUGE[:, None]}, "x or frequencies is too large"),
+    ("fourier.tanh_transform", {"xi": [TINY, 1.0]}, "transform at xi must be finite"),
+    ("fourier.project", {"x": 1e200 * SQUARE, "direction": 1e200 * SQUARE[0]}, "x along direction must be finite"),
+    ("flow.interpolant", {"kernel": TINY * np.eye(5)}, "interpolant of kernel and y must be finite"),
+    ("flow.box_frequencies", {"largest": 1e300}, "more than 2.30 frequencies"),
+    ("flow.box_frequencies", {"dim": 12}, "more than 2.30 frequencies"),
+    ("flow.decay_rate", {"times": 1e-300 * TIMES}, "times as small as"),
+    ("kernels.two_layer_ntk", {"bias": np.zeros(3)}, "bias must be one of"),
+    ("kernels.two_layer_ntk", {"trained": torch.ones(2)}, "trained must be one of"),
+    ("landscape.initial_directions", {"sign": np.ones(2)}, "sign must be one of"),
+    ("critical_points.gradient", {"model": nn.Identity()}, "model must have parameters"),
+    ("recovery.recovery_errors", {"seeds": []}, "seeds must hold at least one"),
+    ("recovery.recovery_errors", {"shape": (3,)}, "model does not take x"),
+    ("recovery.optimistic_sample_size", {"shape": torch.ones(2, requires_grad=True)}, "shape must hold"),
+    ("training.train", {"snapshots": [1, [2, 3]]}, "snapshots must be an array of numbers"),
+    ("training.train", {"progress": np.zeros(2)}, "progress must be one of"),
+    ("recording.Recorder", {"y": [[1.0, 2.0], [3.0]]}, "y must be an array of numbers"),
+    ("recording.Recorder", {"step": np.zeros(2)}, "step must be a whole number"),
+    ("diagnosis.diagnose", {"x": 3.0}, "x must hold inputs"),
+    ("diagnosis.diagnose", {"directions": 1.5}, "directions must be a whole number"),
+    ("phases.train_scaled", {"y": np.full(12, TINY)}, "loss, relative to that of y = 0, must be finite"),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"), FOUND, ids=[f"{name} - {message}" for name, _, message in FOUND]
+)
+def test_what_was_found_is_refused(name, arguments, message):
+    function, good = CALLS[name]
+    with pytest.raises(ValueError, match=message):
+        function(**{**good, **arguments})
+
+
+class Pair(nn.Linear):
+    """Returns two tensors, as many models do."""
+
+    def forward(self, x):
+        return x, super().forward(x)
+
+
+@pytest.mark.parametrize(
+    "name", ["critical_points.gradient", "kernels.empirical_ntk", "recovery.jacobian", "training.train"]
+)
+def test_a_model_that_returns_no_tensor_is_refused(name):
+    function, good = CALLS[name]
+    with pytest.raises(ValueError, match="the model must return a tensor; got tuple"):
+        function(**{**good, "model": Pair(1, 1).double()})
+
+
+@pytest.mark.parametrize(
+    ("name", "argument"),
+    [
+        ("critical_points.gradient", "x"),
+        ("critical_points.gradient", "y"),
+        ("critical_points.with_parameters", "parameters"),
+        ("embedding.split_curvature", "y"),
+        ("recovery.jacobian", "x"),
+        ("recovery.recovery_errors", "y"),
+    ],
+)
+def test_an_array_seen_backwards_is_as_good_as_its_copy(name, argument):
+    """Torch takes no negative strides."""
+    function, good = CALLS[name]
+    backwards = np.array(good[argument], dtype=float)[::-1]
+    results = [function(**{**good, argument: value}) for value in (backwards, backwards.copy())]
+    first, second = (
+        list(each.values())
+        if isinstance(each, dict)
+        else list(each.parameters())
+        if isinstance(each, nn.Module)
+        else [each]
+        for each in results
+    )
+    for a, b in zip(first, second, strict=True):
+        assert np.array_equal(*(v.detach().numpy() if isinstance(v, torch.Tensor) else v for v in (a, b)))
+
+
+def test_batches_may_be_columns_of_a_larger_array():
+    table = np.column_stack([X, Y])
+    loader = [(table[:6, :1], Y[:6]), (table[6:, :1], Y[6:]), (table[::-1, :1], Y[::-1])]
+    trajectory, targets = recorded(loader, None, 3, net(), 0)
+    np.testing.assert_array_equal(targets[:, 0], np.concatenate([Y, Y[::-1]]))
+    np.testing.assert_array_equal(trajectory.outputs[0, :12], trajectory.outputs[0, 12:][::-1])
+
+
+def test_small_whole_numbers_count():
+    np.testing.assert_array_equal(data.camera(np.uint8(16)), data.camera(16))
+    function, good = CALLS["training.train"]
+    assert len(function(**{**good, "model": net(), "optimizer": "sgd", "batch_size": np.uint8(5)}))
