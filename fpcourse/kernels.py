@@ -17,7 +17,7 @@ from fpcourse import checks
 from fpcourse.harmonics import SPHERE_TOLERANCE, quarter_circle_rule, zonals
 from fpcourse.models import MLP, TwoLayer
 
-BLOCK_SAMPLES, BLOCK_BYTES = 256, 2**27  # a block of gradients stays below both
+BLOCK_BYTES = 2**27  # a block of gradients stays below
 BLOCK = 256  # rows and columns of a kernel computed at once: what the processor's cache holds
 
 # Gradients of a block of b samples with c outputs, factored by layer: each term (delta (b, c, w), h (b, v) or None,
@@ -57,7 +57,7 @@ def empirical_ntk(
     outputs, gradients = _outputs(model, a), _gradients(model)
     if block is None:
         sample = sum(t.nbytes for delta, h, _ in gradients(a[:1]) for t in (delta, h) if t is not None)
-        block = max(1, min(BLOCK_SAMPLES, BLOCK_BYTES // sample))
+        block = max(1, BLOCK_BYTES // sample)
     else:
         block = checks.count("block", block)
     kernel = np.empty((len(a), len(b), outputs, outputs))
@@ -65,12 +65,10 @@ def empirical_ntk(
         left = gradients(a[i : i + block])
         for j in range(i if x2 is None else 0, len(b), block):
             same = x2 is None and i == j
-            part = _gram(left, left if same else gradients(b[j : j + block])).cpu().double().numpy()
-            if same:  # a matrix product is symmetric only to rounding
-                part = (part + part.transpose(1, 0, 3, 2)) / 2
-            kernel[i : i + block, j : j + block] = part
-            if x2 is None:
-                kernel[j : j + block, i : i + block] = part.transpose(1, 0, 3, 2)
+            right = left if same else gradients(b[j : j + block])
+            _fill(kernel[i : i + block, j : j + block], left, right, same)
+            if x2 is None and not same:
+                kernel[j : j + block, i : i + block] = kernel[i : i + block, j : j + block].transpose(1, 0, 3, 2)
     return checks.array("the tangent kernel of the model", kernel[:, :, 0, 0] if outputs == 1 else kernel)
 
 
@@ -87,13 +85,33 @@ def _outputs(model: nn.Module, x: Tensor) -> int:
     return y.numel()
 
 
+def _fill(kernel: np.ndarray, left: list[Term], right: list[Term], same: bool) -> None:
+    """Write the (b1, b2, c, c) of two blocks of gradients in tiles; of one with itself only one half is computed."""
+    for i in range(0, kernel.shape[0], BLOCK):
+        rows = _rows(left, i)
+        for j in range(i if same else 0, kernel.shape[1], BLOCK):
+            tile = _gram(rows, _rows(right, j)).cpu().double().numpy()
+            if same and i == j:  # a matrix product is symmetric only to rounding
+                tile = (tile + tile.transpose(1, 0, 3, 2)) / 2
+            kernel[i : i + BLOCK, j : j + BLOCK] = tile
+            if same:
+                kernel[j : j + BLOCK, i : i + BLOCK] = tile.transpose(1, 0, 3, 2)
+
+
+def _rows(terms: list[Term], i: int) -> list[Term]:
+    return [(delta[i : i + BLOCK], None if h is None else h[i : i + BLOCK], one) for delta, h, one in terms]
+
+
 def _gram(left: list[Term], right: list[Term]) -> Tensor:
     """(b1, b2, c, c): sum over terms of (delta . delta') (h . h' + constant)."""
     total = 0
     for (delta1, h1, constant), (delta2, h2, _) in zip(left, right, strict=True):
         b1, c, b2 = *delta1.shape[:2], len(delta2)
         product = (delta1.reshape(b1 * c, -1) @ delta2.reshape(b2 * c, -1).T).view(b1, c, b2, c).transpose(1, 2)
-        total = total + product * (constant if h1 is None else (h1 @ h2.T + constant)[:, :, None, None])
+        if h1 is None:
+            total = total + constant * product
+        else:
+            total = total + product * (h1 @ h2.T).add_(constant)[:, :, None, None]
     return total
 
 
