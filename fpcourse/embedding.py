@@ -28,7 +28,8 @@ def split_neuron(model: TwoLayer | MLP, neuron: int, alpha: float, *, layer: int
     """
     w, b, a = _weights(model, layer)
     alpha = checks.number("alpha", alpha)
-    if checks.count("neuron", neuron, minimum=0) >= len(w) or not np.isfinite(alpha):
+    neuron = checks.count("neuron", neuron, minimum=0)
+    if neuron >= len(w) or not np.isfinite(alpha):
         raise ValueError(f"neuron must be one of 0..{len(w) - 1} and alpha finite; got {neuron} and {alpha}")
     kept = a.clone()
     kept[:, neuron] *= 1 - alpha

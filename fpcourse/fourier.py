@@ -149,7 +149,9 @@ def project(x: ArrayLike, direction: ArrayLike) -> np.ndarray:
         coordinate = centred @ direction
         coordinate -= coordinate.min()
     width = checks.array("x along direction", coordinate).max()
-    if width <= 1e-12 * np.abs(centred).max() * np.linalg.norm(direction):  # rounding, which must not be stretched
+    with np.errstate(over="ignore"):
+        rounding = 1e-12 * np.abs(centred).max() * np.linalg.norm(direction)
+    if not width > rounding:  # which must not be stretched
         raise ValueError(f"x must spread along direction; the {len(x)} points given all project onto one value")
     return (coordinate / width)[:, None]
 

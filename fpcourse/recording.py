@@ -70,7 +70,7 @@ def evaluate(model: nn.Module, x, *, output: Callable | None = None) -> Tensor:
     Outputs (n,) become (n, 1), those of more dimensions are flattened to (n, c). Raises ValueError where the model
     returns no tensor, or not one row per sample.
     """
-    return _evaluate(model, x.split(EVALUATION_BLOCK) if isinstance(x, Tensor) else batches(x), output)
+    return _evaluate(model, x.split(EVALUATION_BLOCK) if isinstance(x, Tensor) else batches(x), _picker(output))
 
 
 def batches(loader: Iterable) -> Iterator[Tensor]:
@@ -115,9 +115,7 @@ class Recorder:
         if (due != due.round()).any() or due.min() < 0:
             raise ValueError(f"steps must be whole numbers >= 0; got {due}")
         self._due = sorted(set(due.astype(int).tolist()))
-        if output is not None and not callable(output):
-            raise ValueError(f"output must be a function of what the model returns; got {type(output).__name__}")
-        self._output = output
+        self._output = _picker(output)
         self._probabilities = checks.choice("probabilities", probabilities, (None, True, False))
         self._targets: np.ndarray | None = None
         self._order: list[int] | None = None
@@ -144,7 +142,8 @@ class Recorder:
         """Keep outputs (n, c) that were computed elsewhere, and with them a loss or all parameters (P,)."""
         step, loss = checks.count("step", step, minimum=0), None if loss is None else checks.number("loss", loss)
         for name, value, ndim in (("outputs", outputs, 2), ("parameters", parameters, 1)):
-            if not ((isinstance(value, Tensor) and value.ndim == ndim) or value is parameters is None):
+            missing = value is None and name == "parameters"
+            if not missing and not (isinstance(value, Tensor) and value.ndim == ndim):
                 raise ValueError(f"{name} must be a tensor of {ndim} dimension(s); got {type(value).__name__}")
         outputs = _on_cpu("outputs", outputs)
         bad = int((~outputs.isfinite()).sum())
@@ -249,6 +248,12 @@ def _described(result) -> str:
     if isinstance(result, dict):
         return f"a dict with {', '.join(map(repr, result))}"
     return f"a {type(result).__name__}" + (f" of {len(result)}" if isinstance(result, (tuple, list)) else "")
+
+
+def _picker(output: Callable | None) -> Callable | None:
+    if output is not None and not callable(output):
+        raise ValueError(f"output must be a function of what the model returns; got {type(output).__name__}")
+    return output
 
 
 def _on_cpu(name: str, x: Tensor) -> Tensor:

@@ -68,6 +68,7 @@ class TwoLayerCNN(nn.Module):
         super().__init__()
         windows, weights = _windows(shape, kernel_size)
         width, std = checks.count("width", width), checks.positive("std", std, zero_allowed=True)
+        shared = checks.choice("shared", shared, (True, False))
         pixels = torch.arange(math.prod(shape)).reshape(tuple(shape))
         for axis in range(len(shape)):
             pixels = pixels.unfold(axis, kernel_size, 1)

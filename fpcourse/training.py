@@ -55,9 +55,7 @@ def train(
     one target y (n, c) for all members or (n, members * c) for one each ("mse" only). Raises ValueError for arguments
     that do not fit and :class:`TrainingDiverged`, with the trajectory so far, where the loss stops being finite.
     """
-    if not isinstance(model, nn.Module) or not any(p.requires_grad for p in model.parameters()):
-        raise ValueError(f"model must be a torch module with parameters to train; got {type(model).__name__}")
-    checks.filled_module("model", model)
+    _require_trainable(model)
     checks.choice("optimizer", optimizer, OPTIMIZERS)
     checks.choice("loss", loss, LOSSES)
     checks.choice("record_parameters", record_parameters, (True, False))
@@ -141,6 +139,7 @@ def gradient_flow(
     phases, every = checks.array("phases", phases, ndim=2), checks.count("every", every)
     if phases.shape[1] != 2 or (phases <= 0).any() or (phases[:, 0] % 1).any():
         raise ValueError(f"phases must be pairs (steps, eta): whole numbers > 0 and numbers > 0; got {phases.tolist()}")
+    _require_trainable(model)
     device = _device(device)
     points = _inputs("x", x, model.to(device), device)
     _outputs_each("x", points, model)
@@ -160,6 +159,12 @@ def gradient_flow(
         losses += list(run.losses * y.shape[1] / 2)
         time += eta * steps
     return Trajectory(np.array(times), np.stack(outputs), checks.array("x", x), np.array(losses))
+
+
+def _require_trainable(model: nn.Module) -> None:
+    if not isinstance(model, nn.Module) or not any(p.requires_grad for p in model.parameters()):
+        raise ValueError(f"model must be a torch module with parameters to train; got {type(model).__name__}")
+    checks.filled_module("model", model)
 
 
 def _device(device: str | torch.device) -> torch.device:

@@ -435,6 +435,11 @@ FOUND = [
     ("recording.Recorder", {"step": np.zeros(2)}, "step must be a whole number"),
     ("diagnosis.diagnose", {"x": 3.0}, "x must hold inputs"),
     ("diagnosis.diagnose", {"directions": 1.5}, "directions must be a whole number"),
+    ("fourier.project", {"x": np.ones((5, 2)), "direction": np.array([1e300, 0.0])}, "x must spread along direction"),
+    ("recording.Recorder.keep", {"outputs": None}, "outputs must be a tensor of 2"),
+    ("recording.evaluate", {"output": 3}, "output must be a function"),
+    ("training.gradient_flow", {"model": nn.Identity()}, "with parameters to train"),
+    ("recovery.TwoLayerCNN", {"shared": 2}, "shared must be one of"),
     ("phases.train_scaled", {"y": np.full(12, TINY)}, "loss, relative to that of y = 0, must be finite"),
 ]
 
