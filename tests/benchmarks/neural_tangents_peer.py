@@ -23,22 +23,23 @@ COMPILED = {}
 
 
 def empirical(apply, implementation):
+    """Over the single output it takes the trace, which is the fastest; so is a weight as (inputs, outputs)."""
     kernel = nt.empirical_ntk_fn(
-        apply, trace_axes=(), vmap_axes=0, implementation=nt.NtkImplementation[implementation.upper()]
+        apply, trace_axes=(-1,), vmap_axes=0, implementation=nt.NtkImplementation[implementation.upper()]
     )
-    return jax.jit(lambda x, parameters: kernel(x, None, parameters)[..., 0, 0])
+    return jax.jit(lambda x, parameters: kernel(x, None, parameters))
 
 
 def two_layer(parameters, x):
     w, b, a = parameters
-    return jax.nn.relu(x @ w.T + b) @ a.T
+    return jax.nn.relu(x @ w + b) @ a
 
 
 def mlp(parameters, x):
     for weight, bias in parameters[:-1]:
-        x = jnp.tanh(x @ weight.T + bias)
+        x = jnp.tanh(x @ weight + bias)
     weight, bias = parameters[-1]
-    return x @ weight.T + bias
+    return x @ weight + bias
 
 
 def infinite():

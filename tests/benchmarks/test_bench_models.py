@@ -44,5 +44,5 @@ def test_ensemble(benchmark, work):
 @pytest.mark.parametrize("what", IMPORTS)
 def test_import(benchmark, what):
     benchmark.pedantic(
-        subprocess.run, ([sys.executable, "-c", IMPORTS[what]],), {"check": True}, rounds=5, warmup_rounds=1
+        subprocess.run, ([sys.executable, "-c", IMPORTS[what]],), {"check": True}, rounds=15, warmup_rounds=1
     )
