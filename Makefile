@@ -12,7 +12,7 @@ REPOSITORY := $(shell sed -n 's/^Repository = "\(.*\)"/\1/p' pyproject.toml)
 # One thread for each of the two processes; the book runs at seed 0, so the tests see another.
 TEST_ENVIRONMENT = FPCOURSE_SEED=1 TQDM_DISABLE=1 OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: book test pdf links claims lab pins licences clean fork homework grade
+.PHONY: book test pdf links claims performance lab pins licences clean fork homework grade
 
 book: $(VENV)/installed
 	$(BIN)/jupyter-book build . -W -n --keep-going
@@ -31,6 +31,10 @@ links: $(VENV)/installed
 SEEDS = 20
 claims: $(VENV)/installed
 	$(BIN)/python tests/every_seed.py --seeds $(SEEDS)
+
+# The tables of "How fast is it?": a few minutes, on a machine that does nothing else (tests/benchmarks/README.md).
+performance: $(VENV)/installed
+	$(BIN)/python tests/benchmarks/report.py
 
 lab: $(VENV)/installed
 	$(BIN)/jupyter lab

@@ -46,7 +46,7 @@ def test_it_finds_the_seeds_that_fail_and_the_least_margins(small_book, capfd):
         "1",
     )
     line = every_seed.PAGE.read_text().splitlines()[-1]
-    assert line.startswith("| [one](../one.ipynb) | 2 | · | 1 | -1 | fails at seed 1 |")
+    assert line.startswith("| [one](../one.ipynb) | 2 | `·1` | -1 | fails at seed 1 |")
     if sys.platform == "linux":  # the kernel and numpy take more than 50 MB, and this notebook no gigabyte
         assert 50 < int(line.split("|")[-2]) < 1000
 

@@ -62,7 +62,7 @@ def flow_problem(n=2000, n_test=200):
 
 
 def ode_flow(kernel, y, times, kernel_test):
-    """The yardstick: a Runge-Kutta method of order 8 on the joint system, to ten digits. Its time grows with times[-1]."""
+    """The yardstick: Runge-Kutta of order 8 on the joint system, to ten digits. Its time grows with times[-1]."""
     joint, n = np.vstack([kernel, kernel_test]), len(y)
     start = np.zeros(len(joint))
     return integrate.solve_ivp(
