@@ -19,7 +19,7 @@ class NeuralTangents:
         self.process = subprocess.Popen(
             program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
-        self.folder = folder
+        self.python, self.folder = python, folder
         assert self.process.stdout.readline() == "ready\n", f"{python} has no neural-tangents that works"
 
     def store(self, name: str, *arrays: np.ndarray) -> str:
@@ -44,12 +44,17 @@ class NeuralTangents:
         return int(re.search(rf"{key}:\s*(\d+) kB", status)[1]) / 1024
 
     def peak_mb(self, task: str, arrays: str) -> int:
-        """By how much a warm call raises the memory of the process."""
-        self.run(task, arrays)
-        Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")  # forgets the high-water mark
-        before = self._memory_mb("VmRSS")
-        self.run(task, arrays)
-        return round(self._memory_mb("VmHWM") - before)
+        """By how much the call raises the memory of a fresh process above that of its imports, compilation included."""
+        fresh = NeuralTangents(self.python, self.folder)
+        before = fresh._memory_mb("VmRSS")
+        fresh.run(task, arrays)
+        peak = fresh._memory_mb("VmHWM")
+        fresh.close()
+        return round(peak - before)
+
+    def close(self) -> None:
+        self.process.stdin.close()
+        self.process.wait(30)
 
 
 @pytest.fixture(scope="session")
@@ -59,5 +64,4 @@ def neural_tangents(tmp_path_factory) -> Iterator[NeuralTangents]:
         pytest.skip("NEURAL_TANGENTS_PYTHON names no Python with neural-tangents: see neural_tangents_peer.py")
     peer = NeuralTangents(python, tmp_path_factory.mktemp("peer"))
     yield peer
-    peer.process.stdin.close()
-    peer.process.wait(30)
+    peer.close()

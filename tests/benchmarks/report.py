@@ -74,8 +74,14 @@ def seconds(benchmark: dict) -> float:
 
 
 def written(value: float) -> str:
-    """Three digits, in seconds or milliseconds."""
-    return f"{value:.3g} s" if value >= 1 else f"{1000 * value:.3g} ms"
+    """Three digits, in seconds or milliseconds; no line breaks before the unit."""
+    return f"{value:.3g}\N{NO-BREAK SPACE}s" if value >= 1 else f"{1000 * value:.3g}\N{NO-BREAK SPACE}ms"
+
+
+def power_of_ten(value: float) -> str:
+    """One digit: $3 \\cdot 10^{-9}$."""
+    digit, exponent = f"{value:.0e}".split("e")
+    return "0" if value == 0 else f"${digit} \\cdot 10^{{{int(exponent)}}}$"
 
 
 def ratios(benchmarks: list[dict]) -> list[list]:
@@ -89,8 +95,8 @@ def ratios(benchmarks: list[dict]) -> list[list]:
                 way(benchmark),
                 written(seconds(benchmark)),
                 f"{seconds(benchmark) / seconds(members[0]):.3g}" if i else "1",
-                f"{extra['peak_mb']} MB" if extra.get("peak_mb") is not None else "",
-                "" if error is None else f"{error:.1g}",
+                f"{extra['peak_mb']}\N{NO-BREAK SPACE}MB" if extra.get("peak_mb") is not None else "",
+                "" if error is None else power_of_ten(error),
             ])  # fmt: skip
     return rows
 
