@@ -116,9 +116,9 @@ def write_tables(table: dict[str, list[dict]], seeds: int) -> None:
         " column each seed has a sign, in order: a dot where every claim holds, else how many fail (+ for more than"
         " nine). The margin is the distance of a measured value to its bound, as a fraction of the bound; the least one"
         " over all claims and seeds is given, with its claim. It is small by nature where two numbers are claimed to"
-        " agree, to a thousandth, say, and where a share near one has to lie above a bound near one. The values of every"
-        " claim stand in `tests/claims.csv`. The last columns are the median time of a run, from the start of its kernel"
-        " to its end, on one thread and two runs side by side, and the most memory that a kernel ever held.",
+        " agree, to a thousandth, say, and where a share near one has to lie above a bound near one. The values of all"
+        " claims stand in `tests/claims.csv`. The last columns are the median time of a run, from the start of its"
+        " kernel to its end, on one thread and two runs side by side, and the most memory that a kernel ever held.",
         "",
         "| notebook | claims | seeds | least margin | of the claim | s | MB |",
         "|---|---|---|---|---|---|---|",
