@@ -44,9 +44,13 @@ def add_scrubber(app, pagename: str, templatename: str, context: dict, doctree) 
         app.add_js_file("scrub.js", loading_method="defer")
 
 
-def copy_mathjax(app, exception: Exception | None) -> None:
-    """Copy the bundle that the pages load and what its menu may ask for, but none of the other bundles: 14 MB less."""
-    if exception is None and app.builder.format == "html":
+def copy_mathjax(app) -> None:
+    """Copy the bundle that the pages load and what its menu may ask for, but none of the other bundles: 14 MB less.
+
+    Before the pages are written: Sphinx puts a script's digest into its address only where the script is there, and a
+    book of which some pages are written anew would have two addresses for it.
+    """
+    if app.builder.format == "html":
         others = ("latest", "mml-", "node-", "tex-mml-", "tex-svg", "tex-chtml-")
         with as_file(resources("sphinx-mathjax-offline") / "static" / "mathjax") as bundles:
             copy_asset(bundles, Path(app.outdir) / "_static" / "mathjax", lambda path: path.startswith(others))
@@ -98,7 +102,7 @@ def setup(app) -> dict[str, bool]:
     app.connect("config-inited", set_address)
     app.connect("doctree-resolved", mark_wide_figures)
     app.connect("html-page-context", add_scrubber)
-    app.connect("build-finished", copy_mathjax)
+    app.connect("builder-inited", copy_mathjax)
     app.connect("build-finished", copy_plotly)
     app.connect("build-finished", copy_licences)
     app.connect("build-finished", write_sitemap)
