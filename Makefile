@@ -27,7 +27,7 @@ pdf: book
 links: $(VENV)/installed
 	$(BIN)/jupyter-book build . --builder linkcheck --path-output _build/links
 
-# Every notebook at the seeds 0 to SEEDS - 1: an hour on two cores, and it may be stopped and started again.
+# Every notebook at the seeds 0 to SEEDS - 1: an hour and a half on two cores, and it may be stopped and started again.
 SEEDS = 20
 claims: $(VENV)/installed
 	$(BIN)/python tests/every_seed.py --seeds $(SEEDS)
