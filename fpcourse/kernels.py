@@ -17,7 +17,7 @@ from fpcourse import checks
 from fpcourse.harmonics import SPHERE_TOLERANCE, quarter_circle_rule, zonals
 from fpcourse.models import MLP, TwoLayer
 
-BLOCK_BYTES = 2**27  # a block of gradients stays below
+BLOCK_SAMPLES, BLOCK_BYTES = 1024, 2**27  # a block of gradients stays below both; what they are made from is larger
 BLOCK = 256  # rows and columns of a kernel computed at once: what the processor's cache holds
 
 # Gradients of a block of b samples with c outputs, factored by layer: each term (delta (b, c, w), h (b, v) or None,
@@ -57,7 +57,7 @@ def empirical_ntk(
     outputs, gradients = _outputs(model, a), _gradients(model)
     if block is None:
         sample = sum(t.nbytes for delta, h, _ in gradients(a[:1]) for t in (delta, h) if t is not None)
-        block = max(1, BLOCK_BYTES // sample)
+        block = max(1, min(BLOCK_SAMPLES, BLOCK_BYTES // sample))
     else:
         block = checks.count("block", block)
     kernel = np.empty((len(a), len(b), outputs, outputs))

@@ -300,9 +300,9 @@ def _pairs(loader: Iterable) -> Iterator[tuple[Tensor, object]]:
             x, y = (*batch, None)[:2] if isinstance(batch, (tuple, list)) and batch else (batch, None)
             if not hasattr(x, "__array__"):
                 raise ValueError(f"a batch must be an array x or (x, y, ...); got {_described(batch)}")
-            x = torch.as_tensor(
-                np.ascontiguousarray(x) if isinstance(x, np.ndarray) else x
-            )  # it takes no reversed view
+            if isinstance(x, np.ndarray):
+                x = np.ascontiguousarray(x)  # torch takes no reversed view
+            x = torch.as_tensor(x)
             yield _on_cpu("a batch", x), y
     finally:
         if generator is not None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scipy import integrate, special
 from torch import nn
 
+from fpcourse import kernels
 from fpcourse.kernels import (
     arc_cosine_0,
     arc_cosine_1,
@@ -503,12 +504,12 @@ def oracle(dim, top):
         weight = weight / weight.sum()
         t = np.array([mpmath.cos(v) for v in end]) * np.sign(-s.astype(float) + 1e-9).astype(int)
         rest = np.where(s <= 0, mpmath.pi - end, end)
-        kernels = np.array([t * rest / 2, (t + 1) * rest / 4, (3 * t * rest + 2 * sin) / 2]) / mpmath.pi * weight
+        closed = np.array([t * rest / 2, (t + 1) * rest / 4, (3 * t * rest + 2 * sin) / 2]) / mpmath.pi * weight
         before, polynomial = np.ones_like(t), t
-        rows = [kernels @ before, kernels @ polynomial]
+        rows = [closed @ before, closed @ polynomial]
         for k in range(1, top):
             before, polynomial = polynomial, ((2 * k + dim - 1) * t * polynomial - k * before) / (k + dim - 1)
-            rows.append(kernels @ polynomial)
+            rows.append(closed @ polynomial)
         return np.array(rows).T.astype(float)
 
 
@@ -701,3 +702,17 @@ def test_lfp_spectrum_by_hand():
 def test_bad_input_to_the_lfp_spectrum_is_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         lfp_spectrum(**{"xi": [1.0], "w2": 1.0, "a2": 1.0, "a2w2": 1.0, **changes})
+
+
+def test_gradients_of_many_samples_are_taken_in_blocks(monkeypatch):
+    """What they are made from takes more memory than they do, so that must not grow with the number of samples."""
+    model, x = TwoLayer(2, 5), torch.randn(10, 2)
+    whole, gradients, sizes = empirical_ntk(model, x), kernels._gradients, []
+
+    def counted(model):
+        return lambda x: sizes.append(len(x)) or gradients(model)(x)
+
+    monkeypatch.setattr(kernels, "BLOCK_SAMPLES", 4)
+    monkeypatch.setattr(kernels, "_gradients", counted)
+    np.testing.assert_allclose(empirical_ntk(model, x), whole, rtol=1e-13)
+    assert max(sizes) == 4
