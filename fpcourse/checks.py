@@ -125,10 +125,12 @@ def positive(name: str, value, *, zero_allowed: bool = False) -> float:
 
 
 def count(name: str, value, *, minimum: int = 1) -> int:
-    """Return ``value`` as an int; raise ValueError unless it is a whole number >= ``minimum``."""
+    """Return ``value`` as an int; raise ValueError unless it is a whole number >= ``minimum``, at most 2^53."""
     whole = isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.timedelta64))
     if not whole or value < minimum:
         raise ValueError(f"{name} must be a whole number >= {minimum}; got {value!r}")
+    if value > 2**53:  # where float64 ends to tell whole numbers apart; sizes of torch end at 2^63
+        raise ValueError(f"{name} must be at most 2^53; got {value!r}")
     return int(value)
 
 

@@ -65,7 +65,7 @@ class _Loss:
     def hessian(self, theta: np.ndarray) -> np.ndarray:
         product = self.hessian_product(theta)
         matrix = np.stack([product(unit) for unit in np.eye(len(theta))])
-        return (matrix + matrix.T) / 2
+        return checks.array("the Hessian of the loss", (matrix + matrix.T) / 2)
 
 
 def _demand_parameters(model: nn.Module) -> None:

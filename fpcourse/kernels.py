@@ -44,7 +44,7 @@ def empirical_ntk(
     parameters or one that does not take the inputs.
     """
     checks.filled_module("model", model)
-    if dtype not in (torch.float32, torch.float64):
+    if dtype is not torch.float32 and dtype is not torch.float64:  # an array has no say in "in"
         raise ValueError(f"dtype must be torch.float32 or torch.float64; got {dtype}")
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise ValueError("the model has no parameter that requires a gradient, and so no tangent kernel")

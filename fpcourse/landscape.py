@@ -201,12 +201,16 @@ def _blocks(model: nn.Module, parameters) -> dict[str, np.ndarray]:
 
 
 def _layers(name: str, layers) -> list[tuple[np.ndarray, np.ndarray]]:
+    try:
+        pairs = [(weight, bias) for weight, bias in layers]
+    except (TypeError, ValueError, RuntimeError):  # no pairs, or tensors that hold no numbers
+        pairs = []
+    if not pairs:
+        raise ValueError(f"{name} must be a list of at least one pair (weight, bias); got {layers!r:.60}")
     pairs = [
         (checks.array(f"weight of {name}", weight, ndim=2), checks.array(f"bias of {name}", bias, ndim=1))
-        for weight, bias in layers
+        for weight, bias in pairs
     ]
-    if not pairs:
-        raise ValueError(f"{name} must hold at least one pair of weight and bias")
     widths = [pairs[0][0].shape[1], *(len(weight) for weight, _ in pairs)]
     if any(w.shape[1] != width or len(w) != len(b) for (w, b), width in zip(pairs, widths[:-1], strict=True)):
         shapes = [(weight.shape, bias.shape) for weight, bias in pairs]

@@ -260,6 +260,8 @@ def siren(widths: Sequence[int], *, omega: float = 30.0) -> MLP:
     Made for inputs in [-1, 1].
     """
     omega = checks.positive("omega", omega)
+    if omega < 1e-37:
+        raise ValueError(f"omega must be at least 1e-37, or weights of 1/omega leave float32; got {omega}")
     model = MLP(widths, activation=functools.partial(_sine, omega))
     for i, layer in enumerate(model.layers):
         bound = math.sqrt(6 / layer.in_features) / omega if i else 1 / layer.in_features

@@ -145,7 +145,7 @@ class Recorder:
             missing = value is None and name == "parameters"
             if not missing and not (isinstance(value, Tensor) and value.ndim == ndim):
                 raise ValueError(f"{name} must be a tensor of {ndim} dimension(s); got {type(value).__name__}")
-        outputs = _on_cpu("outputs", outputs)
+        outputs = _in_full_precision(_on_cpu("outputs", outputs))
         bad = int((~outputs.isfinite()).sum())
         if bad:
             raise TrainingDiverged(
@@ -157,7 +157,8 @@ class Recorder:
             self._targets = _targets(self._labels, len(outputs), outputs.shape[1])
         if self._probabilities or (self._probabilities is None and _are_classes(self._labels)):
             outputs = outputs.sigmoid() if outputs.shape[1] == 1 else outputs.softmax(1)
-        parameters = None if parameters is None else parameters.numpy(force=True).copy()
+        if parameters is not None:
+            parameters = _in_full_precision(_on_cpu("parameters", parameters)).numpy().copy()
         values = {"times": step, "outputs": outputs.numpy(force=True).copy(), "losses": loss, "parameters": parameters}
         for name, value in values.items():
             if value is not None:
@@ -262,10 +263,15 @@ def _on_cpu(name: str, x: Tensor) -> Tensor:
     return x.detach().cpu()
 
 
+def _in_full_precision(x: Tensor) -> Tensor:
+    """numpy has no bfloat16, and half a precision is too little for sums over samples."""
+    return x.float() if x.dtype in (torch.bfloat16, torch.half) else x
+
+
 def _inputs(x) -> Tensor:
     """A copy on the CPU: whoever changes x afterwards must not change the trajectory."""
     x = _on_cpu("x", x) if isinstance(x, Tensor) else x
-    x = x.float() if isinstance(x, Tensor) and x.dtype in (torch.bfloat16, torch.half) else x
+    x = _in_full_precision(x) if isinstance(x, Tensor) else x
     kind = np.asarray(x).dtype
     array = checks.array("x", x, dtype=np.float32 if kind == np.float32 else np.float64)
     if array.ndim == 0:
@@ -300,9 +306,10 @@ def _pairs(loader: Iterable) -> Iterator[tuple[Tensor, object]]:
             x, y = (*batch, None)[:2] if isinstance(batch, (tuple, list)) and batch else (batch, None)
             if not hasattr(x, "__array__"):
                 raise ValueError(f"a batch must be an array x or (x, y, ...); got {_described(batch)}")
-            if isinstance(x, np.ndarray):
-                x = np.ascontiguousarray(x)  # torch takes no reversed view
-            x = torch.as_tensor(x)
+            try:  # torch takes no reversed view
+                x = torch.as_tensor(np.ascontiguousarray(x) if isinstance(x, np.ndarray) else x)
+            except (TypeError, ValueError, RuntimeError) as error:
+                raise ValueError(f"a batch must hold numbers; got {_described(batch)}: {error}") from None
             yield _on_cpu("a batch", x), y
     finally:
         if generator is not None:

@@ -66,10 +66,10 @@ class TwoLayerCNN(nn.Module):
         self, shape: Sequence[int], width: int, kernel_size: int, *, shared: bool = True, std: float = 1.0
     ) -> None:
         super().__init__()
-        windows, weights = _windows(shape, kernel_size)
+        shape, (windows, weights) = _shape(shape, (1, 2)), _windows(shape, kernel_size)
         width, std = checks.count("width", width), checks.positive("std", std, zero_allowed=True)
         shared = checks.choice("shared", shared, (True, False))
-        pixels = torch.arange(math.prod(shape)).reshape(tuple(shape))
+        pixels = torch.arange(math.prod(shape)).reshape(shape)
         for axis in range(len(shape)):
             pixels = pixels.unfold(axis, kernel_size, 1)
         self.register_buffer("pixels", pixels.reshape(windows, weights))
@@ -246,7 +246,8 @@ def tangent_recovery(model: nn.Module, x, x_test, *, seed: int, repeats: int = 2
     start, left = test @ starts, test @ (starts - fitted.T @ (fitted @ starts))
     if not start.any():
         raise ValueError("the Jacobian of the model vanishes at x_test: there is nothing to recover")
-    return float(np.linalg.norm(left) / np.linalg.norm(start))
+    scale = checks.array("the norm of the tangent model at x_test", np.linalg.norm(start))
+    return float(np.linalg.norm(left) / scale)
 
 
 def recovery_errors(

@@ -400,11 +400,12 @@ def test_the_good_call_is_good(name):
 
 
 HUGE, TINY = np.full(12, 1e200), 5e-324
-NOWHERE = net()
+NOWHERE, FLAT = net(), nn.Linear(1, 1)
 with torch.no_grad():
     NOWHERE.w.fill_(np.nan)
+    FLAT.weight.zero_()
 
-# What draws of odd arguments (tests/fuzz.md) found to hang, to return NaN or to fail inside numpy and torch.
+# What odd arguments (tests/fuzz.md) were found to hang, to return NaN or to fail inside numpy and torch.
 FOUND = [
     ("embedding.merge_neurons", {"model": NOWHERE}, "model must be finite"),  # went on for ever
     ("embedding.split_neuron", {"model": NOWHERE}, "model must be finite"),
@@ -441,6 +442,16 @@ FOUND = [
     ("training.gradient_flow", {"model": nn.Identity()}, "with parameters to train"),
     ("recovery.TwoLayerCNN", {"shared": 2}, "shared must be one of"),
     ("phases.train_scaled", {"y": np.full(12, TINY)}, "loss, relative to that of y = 0, must be finite"),
+    ("models.MLP", {"widths": np.array([1, 2**64 - 1, 1], dtype=np.uint64)}, "widths must be at most"),
+    ("models.siren", {"omega": 1e-300}, "omega must be at least"),
+    ("recovery.TwoLayerCNN", {"shape": np.array([2**64 - 1], dtype=np.uint64)}, "shape must be at most"),
+    (
+        "recovery.tangent_recovery",
+        {"model": nn.Linear(1, 1), "x_test": np.full((12, 1), 1e300)},
+        "tangent model at x_test must be finite",
+    ),
+    ("critical_points.hessian_spectrum", {"model": FLAT, "x": HUGE}, "Hessian of the loss must be"),
+    ("kernels.empirical_ntk", {"dtype": np.zeros((0, 3))}, "dtype must be torch.float32"),
 ]
 
 

@@ -370,6 +370,8 @@ def test_match_neurons_refuses():
         match_neurons(net, random_layers([1, 4, 5, 1], 6), odd=True)
     with pytest.raises(ValueError, match="at least one pair"):
         match_neurons([], net, odd=True)
+    with pytest.raises(ValueError, match="at least one pair"):
+        match_neurons(net, [1, 2], odd=True)
     for wrong in ([net[0], net[2]], [(net[0][0], net[1][1])], [(net[0][0].T, net[0][1])]):
         with pytest.raises(ValueError, match="fit together"):
             match_neurons(wrong, net, odd=True)

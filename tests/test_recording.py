@@ -150,6 +150,15 @@ def test_noise_of_the_models_own_leaves_the_generator_alone():
     assert torch.equal(torch.get_rng_state(), generator)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_a_precision_is_kept_as_float32(dtype):
+    recorder = Recorder(T, steps=1)
+    recorder.keep(0, torch.full((len(T), 1), 0.5, dtype=dtype), parameters=torch.ones(3, dtype=dtype))
+    found = recorder.trajectory()
+    assert found.outputs.dtype == found.parameters.dtype == np.float32
+    assert (found.outputs == 0.5).all()
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
 def test_inputs_take_the_precision_of_the_model(dtype):
     model = Seeing().to(dtype)
@@ -440,6 +449,8 @@ def test_inputs_that_do_not_fit_are_refused(x, message):
     [
         ({"pixels": T}, r"a batch must be an array x or \(x, y, ...\); got a dict with 'pixels'"),
         (["a"], "got a list of 1"),
+        (np.array(["a"]), "a batch must hold numbers; got"),
+        (np.ones((4, 1), dtype=">f4"), "a batch must hold numbers; got"),
     ],
 )
 def test_batches_that_are_no_arrays_are_refused(batch, message):
