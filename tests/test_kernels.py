@@ -391,6 +391,19 @@ def test_two_layer_ntk_is_exact_on_the_diagonal_and_at_the_antipodes(bias, train
     np.testing.assert_array_equal(np.diag(two_layer_ntk(x, -x, bias=bias, trained=trained)), antipode)
 
 
+@pytest.mark.parametrize("rows", [300, 530])
+def test_empirical_ntk_of_more_points_than_a_block_holds(rows):
+    """Three blocks and two, the last ones narrower, and each way round."""
+    torch.manual_seed(0)
+    model, x = TwoLayer(2, 3).double(), np.random.default_rng(4).normal(size=(530, 2))
+    gradients = jacobian(model, x)[:, 0]
+    wanted = gradients @ gradients.T
+    for columns in (300, 530):
+        found = empirical_ntk(model, x[:rows], x[:columns])
+        np.testing.assert_allclose(found, wanted[:rows, :columns], rtol=0, atol=1e-12 * wanted.max())
+    np.testing.assert_allclose(empirical_ntk(model, x), wanted, rtol=0, atol=1e-12 * wanted.max())
+
+
 @pytest.mark.parametrize(("bias", "trained"), [(False, "first"), (True, "both")])
 def test_two_layer_ntk_of_more_points_than_a_block_holds(bias, trained):
     x = unit(np.random.default_rng(3), 530, 3)  # three blocks of rows and of columns, the last one narrower
