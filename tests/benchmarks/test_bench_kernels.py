@@ -65,11 +65,11 @@ def ode_flow(kernel, y, times, kernel_test, method):
     """The yardstick: a solver on the joint system, to ten digits. "DOP853" is Runge-Kutta of order 8, whose steps are
     bounded by the largest eigenvalue; "BDF" is implicit, takes steps of any length and factors a matrix for them."""
     joint, n = np.vstack([kernel, kernel_test]), len(y)
-    jacobian = {"jac": np.hstack([-joint, np.zeros((len(joint), len(kernel_test)))])}
-    return integrate.solve_ivp(
-        lambda t, u: joint @ (y - u[:n]), (0, times[-1]), np.zeros(len(joint)), method, t_eval=times,
-        rtol=1e-10, atol=1e-12, **(jacobian if method == "BDF" else {}),
-    ).y[n:].T  # fmt: skip
+    options = {"method": method, "t_eval": times, "rtol": 1e-10, "atol": 1e-12}
+    if method == "BDF":
+        options["jac"] = np.hstack([-joint, np.zeros((len(joint), len(kernel_test)))])
+    start = np.zeros(len(joint))
+    return integrate.solve_ivp(lambda t, u: joint @ (y - u[:n]), (0, times[-1]), start, **options).y[n:].T
 
 
 def _high_water_mb():
