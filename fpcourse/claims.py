@@ -8,7 +8,7 @@ import math
 import os
 import sys
 
-from fpcourse import checks
+from fpcourse._arguments import as_number
 
 
 def check(name: str, value: float, *, above: float | None = None, below: float | None = None) -> None:
@@ -24,9 +24,9 @@ def check(name: str, value: float, *, above: float | None = None, below: float |
     """
     if above is None and below is None:
         raise ValueError(f"claim {name!r} needs a bound: give above=... or below=...")
-    number = checks.number(f"the value of claim {name!r}", value)
+    number = as_number(f"the value of claim {name!r}", value)
     bounds = {
-        sign: checks.number(f"the bound of claim {name!r}", bound)
+        sign: as_number(f"the bound of claim {name!r}", bound)
         for sign, bound in ((">", above), ("<", below))
         if bound is not None
     }

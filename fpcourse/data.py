@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fpcourse import checks
+from fpcourse._arguments import as_array, as_count, as_positive
 
 DATA = Path(__file__).resolve().parent.parent / "data"
 
@@ -105,7 +105,7 @@ def boston(*, seed: int = 0) -> Split:
     Column B = 1000 (Bk - 0.63)^2, Bk the share of Black residents, encodes a racist assumption: that segregation raises
     prices. The set serves to repeat a published experiment and nothing else; say so where you use it.
     """
-    rng = np.random.default_rng(checks.count("seed", seed, minimum=0))
+    rng = np.random.default_rng(as_count("seed", seed, minimum=0))
     content = _checked("boston_house_prices.csv")
     table = np.loadtxt(io.StringIO(content.decode()), delimiter=",", skiprows=1)
     low, high = table.min(axis=0), table.max(axis=0)
@@ -118,7 +118,7 @@ def camera(size: int = 512) -> np.ndarray:
 
     Raises ValueError unless ``size`` divides 512.
     """
-    size = checks.count("size", size)
+    size = as_count("size", size)
     if 512 % size:
         raise ValueError(f"size must divide 512; got {size}")
     from matplotlib.image import imread  # slow to import, and wanted by few lessons
@@ -129,7 +129,7 @@ def camera(size: int = 512) -> np.ndarray:
 
 def one_hot(labels, classes: int) -> np.ndarray:
     """Rows of the identity, (n, classes) float32, for labels (n,) in 0..classes-1; ValueError for any other label."""
-    return np.eye(checks.count("classes", classes), dtype=np.float32)[_labels("labels", labels, classes)]
+    return np.eye(as_count("classes", classes), dtype=np.float32)[_labels("labels", labels, classes)]
 
 
 def random_labels(y, fraction: float, classes: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -138,11 +138,11 @@ def random_labels(y, fraction: float, classes: int, seed: int) -> tuple[np.ndarr
     Returns the new labels (n,) int64 and the mask (n,) bool of the round(fraction n) redrawn ones, of which one in
     ``classes`` is right by chance. Raises ValueError for labels outside 0..classes-1 or a fraction outside [0, 1].
     """
-    labels = _labels("y", y, checks.count("classes", classes))
-    fraction = checks.positive("fraction", fraction, zero_allowed=True)
+    labels = _labels("y", y, as_count("classes", classes))
+    fraction = as_positive("fraction", fraction, zero_allowed=True)
     if fraction > 1:
         raise ValueError(f"fraction must lie in [0, 1]; got {fraction!r}")
-    rng = np.random.default_rng(checks.count("seed", seed, minimum=0))
+    rng = np.random.default_rng(as_count("seed", seed, minimum=0))
     redrawn = np.zeros(len(labels), dtype=bool)
     redrawn[rng.permutation(len(labels))[: round(fraction * len(labels))]] = True
     return np.where(redrawn, rng.integers(classes, size=len(labels)), labels), redrawn
@@ -154,32 +154,27 @@ def sine_sum(x, frequencies, amplitudes=None, phases=None) -> np.ndarray:
     ``frequencies`` (m,) are angular: sin x + sin 3x is [1, 3]; ``amplitudes`` (m,) default to 1, ``phases`` (m,) to 0.
     Raises ValueError for other shapes.
     """
-    x = checks.array("x", x, ndim=(1, 2))
+    x = as_array("x", x, ndim=(1, 2))
     if x.ndim == 2 and x.shape[1] != 1:
         raise ValueError(f"x must have shape (n,) or (n, 1); got {x.shape}")
-    k = checks.array("frequencies", frequencies, ndim=1)
-    a = np.ones_like(k) if amplitudes is None else checks.array("amplitudes", amplitudes, ndim=1)
-    phi = np.zeros_like(k) if phases is None else checks.array("phases", phases, ndim=1)
+    k = as_array("frequencies", frequencies, ndim=1)
+    a = np.ones_like(k) if amplitudes is None else as_array("amplitudes", amplitudes, ndim=1)
+    phi = np.zeros_like(k) if phases is None else as_array("phases", phases, ndim=1)
     if not len(k) == len(a) == len(phi):
         raise ValueError(f"frequencies, amplitudes, phases must be equally many; got {len(k)}, {len(a)}, {len(phi)}")
-    checks.phases("x", x.reshape(-1, 1), "frequencies", k[:, None])
     return (np.sin(x.reshape(-1, 1) * k + phi) @ a).reshape(x.shape)
 
 
-def equal_amplitude_curve(n: int, indices, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """A curve whose Fourier amplitudes |1/n sum_j y_j e^{-2 pi i kj/n}| are 1/2 at ``indices``, 0 at other k <= n/2.
+def circle(n: int) -> tuple[np.ndarray, np.ndarray]:
+    """n evenly spaced points of the unit circle: angles (n,) from 0 on, and (cos, sin) of them, (n, 2)."""
+    angles = 2 * np.pi * np.arange(as_count("n", n)) / n
+    return angles, on_circle(angles)
 
-    With equal amplitudes, what is learned first is not what is largest (Xu, Zhang, Xiao 2019). Returns x (n,), uniform
-    on [-pi, pi), and y (n,) = sum_k sin(k x + phi_k), float64, with phases phi_k drawn uniformly from ``seed``.
-    Raises ValueError unless the indices are different whole numbers with 0 < k < n/2 (others have no free phase).
-    """
-    n = checks.count("n", n, minimum=3)
-    k = checks.array("indices", indices, ndim=1)
-    if len(np.unique(k)) < len(k) or (k != np.rint(k)).any() or k.min() < 1 or k.max() >= n / 2:
-        raise ValueError(f"indices must be different whole numbers k with 0 < k < n/2 = {n / 2}; got {k.tolist()}")
-    x = -np.pi + 2 * np.pi * np.arange(n) / n
-    rng = np.random.default_rng(checks.count("seed", seed, minimum=0))
-    return x, sine_sum(x, k, phases=rng.uniform(0, 2 * np.pi, len(k)))
+
+def on_circle(angles) -> np.ndarray:
+    """The points (cos, sin) of the unit circle at angles (n,): (n, 2)."""
+    angles = as_array("angles", angles, ndim=1)
+    return np.column_stack([np.cos(angles), np.sin(angles)])
 
 
 def parity(x, degree: int | None = None) -> np.ndarray:
@@ -188,10 +183,10 @@ def parity(x, degree: int | None = None) -> np.ndarray:
     A target that networks fit and do not generalise (Shalev-Shwartz et al. 2017, Xu et al. 2020).
     Raises ValueError for entries other than -1 and 1 and for a degree outside 1..bits.
     """
-    x = checks.array("x", x, ndim=2)
+    x = as_array("x", x, ndim=2)
     if (np.abs(x) != 1).any():
         raise ValueError(f"x must hold only -1 and 1; got {x[np.abs(x) != 1][0]}")
-    degree = x.shape[1] if degree is None else checks.count("degree", degree)
+    degree = x.shape[1] if degree is None else as_count("degree", degree)
     if degree > x.shape[1]:
         raise ValueError(f"degree must be at most the number of bits, {x.shape[1]}; got {degree}")
     return x[:, :degree].prod(axis=1)
@@ -199,13 +194,13 @@ def parity(x, degree: int | None = None) -> np.ndarray:
 
 def all_bit_strings(bits: int) -> np.ndarray:
     """All points of {-1, 1}^bits, (2^bits, bits) float64, in lexicographic order; ValueError above 20 bits."""
-    if checks.count("bits", bits) > 20:
+    if as_count("bits", bits) > 20:
         raise ValueError(f"bits must be at most 20 (a million strings); got {bits}")
     return np.array(list(itertools.product((-1.0, 1.0), repeat=bits)))
 
 
 def _labels(name: str, labels, classes: int) -> np.ndarray:
-    values = checks.array(name, labels, ndim=1)
+    values = as_array(name, labels, ndim=1)
     wrong = values[(values != np.rint(values)) | (values < 0) | (values >= classes)]
     if wrong.size:
         raise ValueError(f"{name} must be whole numbers in 0..{classes - 1}; got {wrong[0]}")
@@ -217,7 +212,7 @@ def _balanced_split(arrays: dict, n_train: int | None, n_test: int | None, full_
     more = f"; full=True fetches {full_set}" if full_set else ""
     for part, n in (("train", n_train), ("test", n_test)):
         x, y = arrays[f"x_{part}"], arrays[f"y_{part}"]
-        n = len(y) if n is None else checks.count(f"n_{part}", n)
+        n = len(y) if n is None else as_count(f"n_{part}", n)
         if n > len(y):
             raise ValueError(f"n_{part} must be at most {len(y)}; got {n}{more}")
         # The first image of each class, then the second of each, and so on: every beginning is balanced.

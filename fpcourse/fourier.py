@@ -12,10 +12,13 @@ A vector of n numbers counts as (n, 1). Arrays may be numpy or torch; results ar
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fpcourse import checks
+from fpcourse._arguments import as_array, as_count, as_inputs, as_points, as_positive, require_same_length
+from fpcourse.trajectory import Trajectory
 
 try:
     import finufft
@@ -37,11 +40,10 @@ def nudft(x: ArrayLike, y: ArrayLike, k: ArrayLike) -> np.ndarray:
     finufft is installed it takes the larger sums in up to three dimensions, to 1e-12 of the mean of |y|.
     Raises ValueError for shapes that do not match and for values that are not finite. Source: Xu et al. (2020).
     """
-    x, k = checks.points("x", x), checks.points("k", k)
+    x, k = as_points("x", x), as_points("k", k)
     y = _values("y", y, len(x), ndim=(1, 2, 3))
     if k.shape[1] != x.shape[1]:
         raise ValueError(f"k must have one column per dimension of x; got shapes {k.shape} and {x.shape}")
-    checks.phases("x", x, "k", k)
 
     if _fast_sum_pays(x, k, y.size // len(x)):
         return _uncolumns(_fast_sum(x, _columns(y), k) / len(x), y.shape)
@@ -81,22 +83,22 @@ def tanh_transform(xi: ArrayLike, w: ArrayLike, b: ArrayLike = 0.0) -> np.ndarra
     Raises ValueError for xi = 0, w = 0, and w so small that b xi / w overflows.
     Source: Xu et al. (2020), with the prefactor and the phase in full.
     """
-    xi, w, b = checks.array("xi", xi, ndim=1), checks.array("w", w, ndim=(0, 1)), checks.array("b", b, ndim=(0, 1))
+    xi, w, b = as_array("xi", xi, ndim=1), as_array("w", w, ndim=(0, 1)), as_array("b", b, ndim=(0, 1))
     for name, value in (("xi", xi), ("w", w)):
         if (value == 0).any():
             raise ValueError(f"{name} must not be 0; got {value.squeeze().tolist()}")
     if w.ndim and b.ndim:
-        checks.same_length("w", w, "b", b)
+        require_same_length("w", w, "b", b)
     xi = xi[:, None] if w.ndim or b.ndim else xi
     with np.errstate(over="ignore"):
-        ratio = checks.array("xi / w", xi / w)
-        phase = checks.array("b xi / w", b * ratio)
+        ratio = as_array("xi / w", xi / w)
+        phase = as_array("b xi / w", b * ratio)
     u = np.pi**2 * np.abs(ratio)
     with np.errstate(over="ignore", divide="ignore"):
         over_sinh = 2 * np.sign(ratio) * np.exp(-u) / -np.expm1(-2 * u)  # 1 / sinh, without its overflow
     with np.errstate(over="ignore", invalid="ignore"):  # beside the pole
         transform = -1j * np.pi / np.abs(w) * np.exp(2j * np.pi * phase) * over_sinh
-    return checks.array("the transform at xi", transform, dtype=np.complex128)
+    return as_array("the transform at xi", transform, dtype=np.complex128)
 
 
 def principal_direction(x: ArrayLike) -> np.ndarray:
@@ -113,7 +115,7 @@ def principal_directions(x: ArrayLike, count: int) -> np.ndarray:
     """
     from scipy.linalg import eigh  # slow to import, and only this needs it
 
-    x, count = checks.points("x", x), checks.count("count", count)
+    x, count = as_points("x", x), as_count("count", count)
     if (x == x[0]).all():
         raise ValueError(f"x must hold at least two different points; got {len(x)} copies of one point")
     centred = x - x.mean(axis=0)
@@ -141,14 +143,14 @@ def project(x: ArrayLike, direction: ArrayLike) -> np.ndarray:
     ``nudft(project(x, principal_direction(x)), y, k)`` with k = 0, 1, 2, ...
     Raises ValueError where all points project onto one value. Source: Xu et al. (2020).
     """
-    x, direction = checks.points("x", x), checks.array("direction", direction, ndim=1)
+    x, direction = as_points("x", x), as_array("direction", direction, ndim=1)
     if len(direction) != x.shape[1]:
         raise ValueError(f"direction must have one entry per dimension of x; got {direction.shape} and {x.shape}")
     centred = x - x.mean(axis=0)
     with np.errstate(over="ignore", invalid="ignore"):
         coordinate = centred @ direction
         coordinate -= coordinate.min()
-    width = checks.array("x along direction", coordinate).max()
+    width = as_array("x along direction", coordinate).max()
     with np.errstate(over="ignore"):
         rounding = 1e-12 * np.abs(centred).max() * np.linalg.norm(direction)
     if not width > rounding:  # which must not be stretched
@@ -163,7 +165,7 @@ def noise_floor(p: ArrayLike, n: int) -> np.ndarray:
     result has the same. Peaks under twice this floor mean nothing.
     Raises ValueError unless 0 <= p <= 1 and n is a whole number >= 1.
     """
-    p, n = checks.array("p", p), checks.count("n", n)
+    p, n = as_array("p", p), as_count("n", n)
     if (p < 0).any() or (p > 1).any():
         raise ValueError(f"p must be a fraction in [0, 1]; got values from {p.min():g} to {p.max():g}")
     return np.sqrt(p * (1 - p) / n)
@@ -178,31 +180,12 @@ def permutation_baseline(x: ArrayLike, y: ArrayLike, k: ArrayLike, *, draws: int
     permutation changes nothing, hence the band is the single value |mean(y)| there.
     Takes 8 * draws * n * c bytes.
     """
-    x = checks.points("x", x)
+    x = as_points("x", x)
     y = _values("y", y, len(x), ndim=(1, 2))
-    draws, seed = checks.count("draws", draws), checks.count("seed", seed, minimum=0)
+    draws, seed = as_count("draws", draws), as_count("seed", seed, minimum=0)
     rng = np.random.default_rng(seed)
     permuted = np.stack([rng.permutation(y) for _ in range(draws)])
     return np.abs(nudft(x, permuted, k))
-
-
-def peaks(k: ArrayLike, magnitude: ArrayLike, floor: ArrayLike) -> np.ndarray:
-    """Indices, ascending, of the local maxima of magnitude (K,) that exceed ``floor``, a number or (K,).
-
-    k (K,) are the frequencies, ascending. A spectrum of real values is even in k, so k = 0 is a maximum when it tops
-    its one neighbour; any other end of the range is not, because what lies beyond it is unknown.
-    """
-    from scipy.signal import find_peaks  # slow to import, and only this needs it
-
-    k, magnitude = checks.array("k", k, ndim=1), checks.array("magnitude", magnitude, ndim=1)
-    floor = checks.array("floor", floor, ndim=(0, 1))
-    checks.same_length("k", k, "magnitude", magnitude)
-    if floor.ndim == 1:
-        checks.same_length("floor", floor, "magnitude", magnitude)
-    _ascending("k", k)
-    mirrored = magnitude[1:2] if k[0] == 0 else magnitude[:0]
-    found = find_peaks(np.concatenate([mirrored, magnitude]))[0] - len(mirrored)
-    return found[(magnitude > floor)[found]]
 
 
 def relative_error(x: ArrayLike, h: ArrayLike, y: ArrayLike, k: ArrayLike) -> np.ndarray:
@@ -214,7 +197,7 @@ def relative_error(x: ArrayLike, h: ArrayLike, y: ArrayLike, k: ArrayLike) -> np
     Raises ValueError, naming the k, where |y_k| <= 1e-12 rms(y): there is nothing to be relative to.
     Source: Xu et al. (2020).
     """
-    x, k = checks.points("x", x), checks.points("k", k)
+    x, k = as_points("x", x), as_points("k", k)
     h, y = _pair(h, y, len(x))
     target = np.linalg.norm(nudft(x, y, k), axis=-1)
     absent = target <= 1e-12 * np.sqrt(np.mean(np.sum(y**2, axis=-1)))
@@ -228,7 +211,7 @@ def channel_errors(x: ArrayLike, h: ArrayLike, y: ArrayLike, k: ArrayLike) -> np
 
     For an ensemble, whose channels are its members. Arguments and errors as in ``relative_error``.
     """
-    x, k = checks.points("x", x), checks.points("k", k)
+    x, k = as_points("x", x), as_points("k", k)
     h, y = _pair(h, y, len(x))
     channels = [relative_error(x, h[..., c : c + 1], y[:, c : c + 1], k) for c in range(y.shape[1])]
     return np.stack(channels, axis=-1)
@@ -245,7 +228,7 @@ def gaussian_split(x: ArrayLike, y: ArrayLike, delta: float) -> tuple[np.ndarray
     Raises ValueError for a delta so small against the spread of x (1e-11 of its square) that not even double will do.
     Source: Xu et al. (2020), Gaussian filter with normalised rows.
     """
-    x, delta = checks.points("x", x), checks.positive("delta", delta)
+    x, delta = as_points("x", x), as_positive("delta", delta)
     y = _values("y", y, len(x), ndim=(1, 2, 3))
     with np.errstate(over="ignore"):
         z = (x - x.mean(axis=0)) / np.sqrt(delta)
@@ -287,7 +270,7 @@ def split_errors(x: ArrayLike, h: ArrayLike, y: ArrayLike, delta: float) -> tupl
     Raises ValueError where a part of y is less than 1e-5 of y, which is all that the split resolves.
     Source: Xu et al. (2020).
     """
-    x = checks.points("x", x)
+    x = as_points("x", x)
     h, y = _pair(h, y, len(x))
     snapshots = h if h.ndim == 3 else h[None]
     # The split is linear, so that of h - y is the difference of the splits.
@@ -305,21 +288,54 @@ def split_errors(x: ArrayLike, h: ArrayLike, y: ArrayLike, delta: float) -> tupl
 def first_below(errors: ArrayLike, times: ArrayLike, threshold: float) -> float | np.ndarray:
     """First recorded time at which errors < threshold (strictly); inf where that never happens.
 
-    errors (T,) or (T, K), times (T,) ascending, in whatever unit they carry. Returns a float or (K,).
-    The error may rise again later: this is the first crossing, not the last.
+    errors (T,) or (T, ...), times (T,) ascending, in whatever unit they carry. Returns a float, or errors' shape
+    without T. The error may rise again later: a learning time is :func:`learned_at`.
     """
-    errors, times = checks.array("errors", errors, ndim=(1, 2)), checks.array("times", times, ndim=1)
-    threshold = checks.positive("threshold", threshold)
-    checks.same_length("errors", errors, "times", times)
-    _ascending("times", times)
+    errors, times = _errors_over_time(errors, times, threshold)
     below = errors < threshold
-    first = np.where(below.any(axis=0), times[below.argmax(axis=0)], np.inf)
-    return first if errors.ndim == 2 else float(first)
+    found = np.where(below.any(axis=0), times[below.argmax(axis=0)], np.inf)
+    return found if errors.ndim > 1 else float(found)
+
+
+def learned_at(errors: ArrayLike, times: ArrayLike, threshold: float) -> float | np.ndarray:
+    """First recorded time from which errors *stay* below the threshold; inf where the last one is not below it.
+
+    Arguments and shapes as in :func:`first_below`. First passage misleads where curves oscillate: Adam's dip early, and
+    rise again.
+    """
+    errors, times = _errors_over_time(errors, times, threshold)
+    above = ~(errors < threshold)
+    last = len(times) - 1 - above[::-1].argmax(axis=0)  # the last one that is not below
+    since = np.where(above.any(axis=0), last + 1, 0)
+    found = np.append(times, np.inf)[since]
+    return found if errors.ndim > 1 else float(found)
+
+
+def slope(x: ArrayLike, y: ArrayLike) -> float:
+    """The power p of the law y ~ x^p fitted to positive numbers (K,): the slope of log y against log x, least squares."""
+    x, y = as_array("x", x, ndim=1), as_array("y", y, ndim=1)
+    require_same_length("x", x, "y", y)
+    if len(x) < 2 or min(x.min(), y.min()) <= 0:
+        raise ValueError(
+            f"a power law takes at least two points, all > 0; got {len(x)}, down to {min(x.min(), y.min())}"
+        )
+    return float(np.polyfit(np.log(x), np.log(y), 1)[0])
+
+
+def _errors_over_time(errors: ArrayLike, times: ArrayLike, threshold: float) -> tuple[np.ndarray, np.ndarray]:
+    errors, times = as_array("errors", errors), as_array("times", times, ndim=1)
+    as_positive("threshold", threshold)
+    if errors.ndim == 0:
+        raise ValueError("errors must have shape (T,) or (T, ...); got a single number")
+    require_same_length("errors", errors, "times", times)
+    if (np.diff(times) <= 0).any():
+        raise ValueError("times must be strictly ascending")
+    return errors, times
 
 
 def _values(name: str, y: ArrayLike, n: int, *, ndim: tuple[int, ...]) -> np.ndarray:
     """Return ``y`` as (n, c) or (T, n, c) after checking that it has one row per point."""
-    y = checks.array(name, y, ndim=ndim)
+    y = as_array(name, y, ndim=ndim)
     y = y[:, None] if y.ndim == 1 else y
     if y.shape[-2] != n:
         raise ValueError(f"{name} must have one row for each of the {n} points of x; got shape {y.shape}")
@@ -344,8 +360,101 @@ def _uncolumns(columns: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return np.moveaxis(columns.reshape(len(columns), *shape[:-2], shape[-1]), 0, -2)
 
 
-def _ascending(name: str, a: np.ndarray) -> None:
-    steps = np.diff(a)
-    if (steps <= 0).any():
-        i = int(np.argmax(steps <= 0))
-        raise ValueError(f"{name} must be strictly ascending; got {a[i + 1]:g} after {a[i]:g}")
+@dataclass(frozen=True, eq=False)
+class Projection:
+    """The targets' spectrum along one direction, what chance alone would give, and the network's errors in it.
+
+    positions (n, 1) in [0, 1]; k (K,) oscillations across the data; spectrum (K,) |y_k|; floor: what labels unrelated
+    to the inputs give, root mean square; baseline (draws, K) |y_k| of permuted targets; trusted (K,) bool, where the
+    spectrum stands out of both; errors (T, K), Delta_F(k) over training: read them where k is trusted; leak in [0, 1]:
+    how much of a wave shows up at the next frequency, 0 for positions spread evenly. Where the points are bunched it
+    is near 1, and neighbouring frequencies have one error and one learning time.
+    """
+
+    positions: np.ndarray
+    k: np.ndarray
+    spectrum: np.ndarray
+    floor: float
+    baseline: np.ndarray
+    trusted: np.ndarray
+    errors: np.ndarray
+    leak: float
+
+
+@dataclass(frozen=True, eq=False)
+class Diagnosis:
+    """What :func:`diagnose` found.
+
+    times (T,); projections, one per principal direction; deltas (D,) variances of the filter and rough_shares (D,),
+    the share of the targets' power that each leaves in the rough part; delta, the one used for e_low, e_high (T,).
+    """
+
+    times: np.ndarray
+    projections: tuple[Projection, ...]
+    deltas: np.ndarray
+    rough_shares: np.ndarray
+    delta: float
+    e_low: np.ndarray
+    e_high: np.ndarray
+
+
+def diagnose(
+    trajectory: Trajectory, y: ArrayLike, *, x: ArrayLike | None = None, directions: int = 1, highest: int = 20
+) -> Diagnosis:
+    """Turn both instruments on a recorded training.
+
+    trajectory  T snapshots of outputs (T, n, c) with inputs (n, ...), or without and x (n, ...) given beside it
+    y           (n, c) targets: values, or one-hot classes where the outputs are probabilities
+    directions  how many principal directions of the inputs to project on
+    highest     the largest of the frequencies k = 1, 2, ...
+
+    A frequency is trusted where the spectrum exceeds twice the noise floor and the largest value, over all k, of 95 %
+    of 200 permutations: targets that mean nothing get any frequency trusted one time in twenty. The filter's variance
+    is the one, of 25, that comes nearest to cutting the targets' power in half. Distances are Euclidean: scale the
+    inputs as the network sees them. Takes 25 Gaussian splits of y and one of the trajectory.
+    Raises ValueError for shapes that do not match, and for targets that do not vary.
+    """
+    if not isinstance(trajectory, Trajectory):
+        raise ValueError(f"trajectory must be a Trajectory; got {type(trajectory).__name__}")
+    if x is None and trajectory.inputs is None:
+        raise ValueError("the trajectory holds no inputs (they came from a loader): give x of shape (n, ...)")
+    x = as_inputs("x", trajectory.inputs if x is None else x)
+    x = x.reshape(len(x), -1)
+    y, highest, directions = (
+        as_points("y", y),
+        as_count("highest", highest),
+        as_count("directions", directions),
+    )
+    if y.shape != trajectory.outputs.shape[1:]:
+        raise ValueError(f"y must have the shape of the outputs, {trajectory.outputs.shape[1:]}; got {y.shape}")
+    require_same_length("x", x, "y", y)
+    if (y == y[0]).all():
+        raise ValueError("y must vary; all targets are the same")
+    mean = y.mean(axis=0)
+    h, y = trajectory.outputs - mean, y - mean
+    projections = tuple(
+        _projection(project(x, direction), h, y, np.arange(1, highest + 1))
+        for direction in principal_directions(x, directions)
+    )
+    deltas = 2 * x.var(axis=0).sum() * np.geomspace(1e-4, 1, 25)  # up to the mean squared distance of two points
+    power = (y**2).sum()
+    shares = np.array([(gaussian_split(x, y, delta)[1] ** 2).sum() / power for delta in deltas])
+    delta = float(deltas[np.abs(shares - 0.5).argmin()])
+    e_low, e_high = split_errors(x, h, y, delta)
+    return Diagnosis(trajectory.times, projections, deltas, shares, delta, e_low, e_high)
+
+
+def _projection(positions: np.ndarray, h: np.ndarray, y: np.ndarray, k: np.ndarray) -> Projection:
+    spectrum = np.linalg.norm(nudft(positions, y, k), axis=1)
+    floor = float(np.sqrt(y.var(axis=0).sum() / len(y)))  # noise_floor, for targets of any variance
+    baseline = np.linalg.norm(permutation_baseline(positions, y, k, draws=200), axis=2)
+    return Projection(
+        positions=positions,
+        k=k,
+        spectrum=spectrum,
+        floor=floor,
+        baseline=baseline,
+        trusted=spectrum > max(2 * floor, np.quantile(baseline.max(axis=1), 0.95)),
+        errors=relative_error(positions, h, y, k),
+        leak=float(np.abs(nudft(positions, np.ones(len(y)), [1.0])[0, 0])),
+    )

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from fpcourse import checks
+from fpcourse._arguments import as_array
 
 # What a value is multiplied with by mistake: the name of the factor, the factor, and where it comes from.
 FACTORS = (
@@ -136,7 +136,7 @@ def passed(question: str, message: str) -> None:
 def _numbers(name: str, value) -> np.ndarray:
     answered(name, value)
     try:
-        value = checks.array(f"`{name}`", value, dtype=np.complex128)
+        value = as_array(f"`{name}`", value, dtype=np.complex128)
     except ValueError as error:
         raise Wrong(f"{error}.") from None
     return value if value.imag.any() else value.real

@@ -12,12 +12,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fpcourse import checks
+from fpcourse._arguments import as_array, as_count, as_points
 
 
 def pixel_centres(size: int) -> np.ndarray:
     """Centres of the pixels of a (size, size) image, row by row as ``image.ravel()``: (size**2, 2) in (-1/2, 1/2)."""
-    centre = (np.arange(checks.count("size", size)) + 0.5) / size - 0.5
+    centre = (np.arange(as_count("size", size)) + 0.5) / size - 0.5
     return np.stack(np.meshgrid(centre, centre, indexing="ij"), axis=-1).reshape(-1, 2)
 
 
@@ -28,10 +28,9 @@ def fourier_features(x: ArrayLike, frequencies: ArrayLike) -> np.ndarray:
     mean_j cos(2 pi b_j.(x - x')), whose spectrum is the distribution of the b_j (Tancik et al., NeurIPS 2020).
     Raises ValueError for dimensions that disagree.
     """
-    x, b = checks.points("x", x), checks.points("frequencies", frequencies)
+    x, b = as_points("x", x), as_points("frequencies", frequencies)
     if x.shape[1] != b.shape[1]:
         raise ValueError(f"frequencies must have one column per dimension of x; got {b.shape} and {x.shape}")
-    checks.phases("x", x, "frequencies", b)
     phase = 2 * np.pi * x @ b.T
     return np.hstack([np.cos(phase), np.sin(phase)])
 
@@ -51,7 +50,7 @@ def band_sums(values: ArrayLike, edges: ArrayLike) -> np.ndarray:
 
     edges (B+1,) ascending, in cycles across the image. Returns (..., B). Raises ValueError for an empty ring.
     """
-    values, edges = _square("values", values), checks.array("edges", edges, ndim=1)
+    values, edges = _square("values", values), as_array("edges", edges, ndim=1)
     if len(edges) < 2 or (np.diff(edges) <= 0).any():
         raise ValueError(f"edges must be at least two ascending numbers; got {edges.tolist()}")
     half = np.arange(values.shape[-1]) / 2
@@ -83,7 +82,7 @@ def cosine_rates(kernel: ArrayLike) -> np.ndarray:
     kernel (s*s, s*s) between the pixels of an image in the order of ``pixel_centres``. Returns (s, s), indexed as by
     ``cosine_transform``. For a wave that is an eigenvector of K this is its eigenvalue.
     """
-    kernel = checks.array("kernel", kernel, ndim=2)
+    kernel = as_array("kernel", kernel, ndim=2)
     size = round(len(kernel) ** 0.5)
     if kernel.shape != (size**2, size**2):
         raise ValueError(f"kernel must be (s*s, s*s) for an image of s*s pixels; got {kernel.shape}")
@@ -96,7 +95,7 @@ def psnr(h: ArrayLike, y: ArrayLike) -> np.ndarray:
 
     h (..., n) reconstructed and y (n,) true values of n pixels; shape (...). inf where they agree to the last bit.
     """
-    h, y = checks.array("h", h), checks.array("y", y, ndim=1)
+    h, y = as_array("h", h), as_array("y", y, ndim=1)
     if h.shape[-1:] != y.shape:
         raise ValueError(f"h must hold one value per pixel of y in its last axis; got {h.shape} and {y.shape}")
     with np.errstate(divide="ignore"):
@@ -104,7 +103,7 @@ def psnr(h: ArrayLike, y: ArrayLike) -> np.ndarray:
 
 
 def _square(name: str, images: ArrayLike) -> np.ndarray:
-    images = checks.array(name, images)
+    images = as_array(name, images)
     if images.ndim < 2 or images.shape[-1] != images.shape[-2]:
         raise ValueError(f"{name} must be square, (..., s, s); got {images.shape}")
     return images

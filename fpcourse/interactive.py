@@ -7,12 +7,14 @@ figure's JSON; the book's own script draws it and adds a native slider, which wo
 from __future__ import annotations
 
 import html
+import inspect
 import json
 import sys
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from fpcourse import checks
+from fpcourse._arguments import as_array, as_choice, require_same_length
 from fpcourse.plotting import COLORS, bin_means, spectrum_over_time
 from fpcourse.trajectory import Trajectory
 
@@ -146,9 +148,9 @@ def scrub_images(
     from plotly import graph_objects as go
     from plotly.subplots import make_subplots
 
-    images, times = checks.array("images", images, ndim=3), checks.array("times", times, ndim=1)
-    x, curve = checks.array("x", x, ndim=1), checks.array("curve", curve, ndim=2)
-    checks.same_length("images", images, "times", times)
+    images, times = as_array("images", images, ndim=3), as_array("times", times, ndim=1)
+    x, curve = as_array("x", x, ndim=1), as_array("curve", curve, ndim=2)
+    require_same_length("images", images, "times", times)
     if curve.shape != (len(times), len(x)):
         raise ValueError(f"curve must have shape {(len(times), len(x))}; got {curve.shape}")
     limits = np.log10(_positive([x])), np.log10(_positive([curve]))
@@ -193,9 +195,9 @@ def dial(
     """
     from plotly import graph_objects as go
 
-    x, values = checks.array("x", x, ndim=1), checks.array("values", values, ndim=1)
-    checks.choice("log", log, ("", "x", "y", "xy"))
-    curves = {name: checks.array(f"curve {name!r}", curve, ndim=(1, 2)) for name, curve in curves.items()}
+    x, values = as_array("x", x, ndim=1), as_array("values", values, ndim=1)
+    as_choice("log", log, ("", "x", "y", "xy"))
+    curves = {name: as_array(f"curve {name!r}", curve, ndim=(1, 2)) for name, curve in curves.items()}
     figure = go.Figure()
     for name, curve in curves.items():
         if curve.shape not in ((len(x),), (len(values), len(x))):
@@ -246,9 +248,9 @@ def neurons(
     from plotly import graph_objects as go
     from plotly.subplots import make_subplots
 
-    times, orientation = checks.array("times", times, ndim=1), checks.array("orientation", orientation, ndim=2)
-    size = checks.array("size", size, ndim=2)
-    checks.same_length("times", times, "orientation", orientation)
+    times, orientation = as_array("times", times, ndim=1), as_array("orientation", orientation, ndim=2)
+    size = as_array("size", size, ndim=2)
+    require_same_length("times", times, "orientation", orientation)
     if size.shape != orientation.shape:
         raise ValueError(f"size must have the shape of orientation {orientation.shape}; got {size.shape}")
     figure = make_subplots(cols=1 if function is None else 2, horizontal_spacing=0.12)
@@ -262,7 +264,7 @@ def neurons(
     )
     figure.update_yaxes(title_text=size_label, range=_range(size), col=1)
     if function is not None:
-        target = checks.array("y", y, ndim=1)
+        target = as_array("y", y, ndim=1)
         if function.inputs is None or function.inputs.shape != (len(target), 1):
             raise ValueError(f"function needs inputs of shape {(len(target), 1)}, one for each value of y")
         if not np.array_equal(function.times, times):
@@ -283,7 +285,7 @@ def neurons(
     return Scrubber(figure, time_label, description)
 
 
-def landscape(
+def surface(
     first,
     second,
     losses,
@@ -305,9 +307,9 @@ def landscape(
     """
     from plotly import graph_objects as go
 
-    first, second = checks.array("first", first, ndim=1), checks.array("second", second, ndim=1)
-    losses, paths = checks.array("losses", losses, ndim=2), checks.array("paths", paths, ndim=3)
-    times = checks.array("times", times, ndim=1)
+    first, second = as_array("first", first, ndim=1), as_array("second", second, ndim=1)
+    losses, paths = as_array("losses", losses, ndim=2), as_array("paths", paths, ndim=3)
+    times = as_array("times", times, ndim=1)
     if losses.shape != (len(second), len(first)):
         raise ValueError(f"losses must have shape {(len(second), len(first))}; got {losses.shape}")
     if paths.shape[1:] != (len(times), 3):
@@ -368,3 +370,79 @@ def _range(*values) -> list[float]:
     low, high = (float(edge([edge(v) for v in values])) for edge in (np.min, np.max))
     space = 0.06 * ((high - low) or 1.0)
     return [low - space, high + space]
+
+
+class Panel:
+    """A slider for each choice, a button and the result; in a page without a kernel, an invitation to run it."""
+
+    def __init__(self, draw: Callable, choices: dict[str, list], button: str) -> None:
+        self.draw, self.choices, self.button = draw, choices, button
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, object]:
+        view = {"version_major": 2, "version_minor": 0, "model_id": self.widget().model_id}
+        live = {"application/vnd.jupyter.widget-view+json": view}
+        if "google.colab" in sys.modules:  # Colab would show the line and not the panel
+            return live
+        return {**live, "text/html": self._html(), "text/plain": self._line()}
+
+    def widget(self):
+        """Make the panel itself (an ``ipywidgets.VBox``: the sliders, the button, the output)."""
+        import ipywidgets
+
+        defaults = inspect.signature(self.draw).parameters
+        sliders = {
+            name: ipywidgets.SelectionSlider(
+                options=values, value=defaults[name].default, description=name.replace("_", " "),
+                style={"description_width": "10em"}, layout={"width": "28em"}, continuous_update=False,
+            )
+            for name, values in self.choices.items()
+        }  # fmt: skip
+        button = ipywidgets.Button(description=self.button)
+        output = ipywidgets.Output()
+
+        def run(_) -> None:
+            from IPython.display import display
+
+            button.disabled = True
+            output.clear_output()
+            try:
+                with output:
+                    display(self.draw(**{name: slider.value for name, slider in sliders.items()}))
+            finally:
+                button.disabled = False
+                if "matplotlib.pyplot" in sys.modules:  # a figure left open would appear again under the next cell
+                    sys.modules["matplotlib.pyplot"].close("all")
+
+        button.on_click(run)
+        return ipywidgets.VBox([*sliders.values(), button, output])
+
+    def _line(self) -> str:
+        choices = "; ".join(
+            f"{name.replace('_', ' ')} ({', '.join(map(str, values))})" for name, values in self.choices.items()
+        )
+        return f"Run it live: where this notebook runs, a panel stands here that lets you change {choices}."
+
+    def _html(self) -> str:
+        lead, rest = self._line().split(":", 1)
+        where = "The rocket at the top of the page opens it on Google Colab."
+        return f'<p class="fpc-live"><strong>{lead}:</strong>{html.escape(rest)} {where}</p>'
+
+
+def panel(draw: Callable, *, button: str = "Train again", **choices: Sequence) -> Panel:
+    """Let a reader choose arguments of ``draw`` and run it again, without touching the code.
+
+    draw      makes a figure; every name in ``choices`` is one of its arguments, with a default
+    choices   name -> the values to choose from, among them the default
+
+    Below the sliders stands what ``draw`` returns and prints. Raises ValueError for an argument that ``draw`` does not
+    have, or whose default is not among the values.
+    """
+    parameters = inspect.signature(draw).parameters
+    if not choices:
+        raise ValueError("a panel needs at least one argument to choose")
+    for name, values in choices.items():
+        if name not in parameters:
+            raise ValueError(f"{name} must be an argument of {draw.__name__}{inspect.signature(draw)}")
+        if parameters[name].default not in list(values):
+            raise ValueError(f"{name} must offer its default {parameters[name].default}; got {list(values)}")
+    return Panel(draw, {name: list(values) for name, values in choices.items()}, button)

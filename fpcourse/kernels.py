@@ -1,7 +1,7 @@
 """Tangent kernels: of a given network, of infinitely wide two-layer ReLU networks, and their spectra.
 
 The tangent kernel of a network h(x; theta) is K(x, x') = <dh/dtheta (x), dh/dtheta (x')>; gradient flow moves the
-outputs by du/dt = -K (u - y), see :mod:`fpcourse.flow` (Jacot, Gabriel, Hongler, NeurIPS 2018).
+outputs by du/dt = -K (u - y) / n, see :mod:`fpcourse.flow` (Jacot, Gabriel, Hongler, NeurIPS 2018).
 """
 
 from __future__ import annotations
@@ -13,9 +13,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fpcourse import checks
-from fpcourse.harmonics import SPHERE_TOLERANCE, quarter_circle_rule, zonals
+from fpcourse._arguments import (
+    accepted_by_model,
+    as_array,
+    as_choice,
+    as_count,
+    as_inputs,
+    as_points,
+    as_positive,
+    require_module,
+    require_tensor,
+)
 from fpcourse.models import MLP, TwoLayer
+from fpcourse.sphere import SPHERE_TOLERANCE, quarter_circle_rule, zonals
 
 BLOCK_SAMPLES, BLOCK_BYTES = 1024, 2**27  # a block of gradients stays below both; what they are made from is larger
 BLOCK = 256  # rows and columns of a kernel computed at once: what the processor's cache holds
@@ -43,11 +53,9 @@ def empirical_ntk(
     through per-sample Jacobians (Novak et al., ICML 2022). Raises ValueError for bad input, a model without trainable
     parameters or one that does not take the inputs.
     """
-    checks.filled_module("model", model)
+    require_module("model", model, trainable=True)
     if dtype is not torch.float32 and dtype is not torch.float64:  # an array has no say in "in"
         raise ValueError(f"dtype must be torch.float32 or torch.float64; got {dtype}")
-    if not any(parameter.requires_grad for parameter in model.parameters()):
-        raise ValueError("the model has no parameter that requires a gradient, and so no tangent kernel")
     model = copy.deepcopy(model).to(dtype).eval()
     device = next(model.parameters()).device
     a = _inputs("x1", x1, dtype, device)
@@ -59,7 +67,7 @@ def empirical_ntk(
         sample = sum(t.nbytes for delta, h, _ in gradients(a[:1]) for t in (delta, h) if t is not None)
         block = max(1, min(BLOCK_SAMPLES, BLOCK_BYTES // sample))
     else:
-        block = checks.count("block", block)
+        block = as_count("block", block)
     kernel = np.empty((len(a), len(b), outputs, outputs))
     for i in range(0, len(a), block):
         left = gradients(a[i : i + block])
@@ -69,17 +77,17 @@ def empirical_ntk(
             _fill(kernel[i : i + block, j : j + block], left, right, same)
             if x2 is None and not same:
                 kernel[j : j + block, i : i + block] = kernel[i : i + block, j : j + block].transpose(1, 0, 3, 2)
-    return checks.array("the tangent kernel of the model", kernel[:, :, 0, 0] if outputs == 1 else kernel)
+    return as_array("the tangent kernel of the model", kernel[:, :, 0, 0] if outputs == 1 else kernel)
 
 
 def _inputs(name: str, x, dtype: torch.dtype, device: torch.device) -> Tensor:
-    return torch.as_tensor(checks.inputs(name, x), dtype=dtype, device=device)
+    return torch.as_tensor(as_inputs(name, x), dtype=dtype, device=device)
 
 
 def _outputs(model: nn.Module, x: Tensor) -> int:
     """Outputs per sample; here a model meets inputs it may not take."""
-    with checks.accepted_by_model("inputs", x.shape), torch.no_grad():
-        y = checks.outputs(model(x[:1]))
+    with accepted_by_model("inputs", x.shape), torch.no_grad():
+        y = require_tensor(model(x[:1]))
     if y.ndim not in (1, 2) or len(y) != 1:
         raise ValueError(f"the model must return (n, c) or (n,); for one sample it returned {tuple(y.shape)}")
     return y.numel()
@@ -123,13 +131,8 @@ def _gradients(model: nn.Module) -> Callable[[Tensor], list[Term]]:
     dense = ("weight", "bias")
     if type(model) is MLP and names == {f"layers.{i}.{p}" for i in range(len(model.layers)) for p in dense}:
         return lambda x: _mlp_terms(model, x)
-    trained = {name: parameter.detach() for name, parameter in model.named_parameters() if parameter.requires_grad}
-
-    def output(parameters: dict[str, Tensor], point: Tensor) -> Tensor:
-        return torch.func.functional_call(model, parameters, (point[None],)).flatten()
-
-    rows = torch.func.vmap(torch.func.jacrev(output), (None, 0))
-    return lambda x: [(jacobian.detach()[..., None].flatten(2), None, 1.0) for jacobian in rows(trained, x).values()]
+    rows = _per_sample(model)
+    return lambda x: [(jacobian[..., None].flatten(2), None, 1.0) for jacobian in rows(x)]
 
 
 def _activate(activation: Callable[[Tensor], Tensor], z: Tensor) -> tuple[Tensor, Tensor]:
@@ -180,6 +183,34 @@ def _mlp_terms(model: MLP, x: Tensor) -> list[Term]:
     return terms
 
 
+def jacobian(model: nn.Module, x) -> np.ndarray:
+    """df(x_i; theta)/dtheta at the present parameters, float64 (n * c, P): a row per sample and output.
+
+    model   any torch module, x (n, ...) -> (n, c) or (n,). It is copied, never changed, and taken in evaluation mode;
+            parameters that do not require a gradient do not count
+    x       (n, ...) points; a vector of n numbers counts as (n, 1)
+
+    Raises ValueError for bad input, a model without trainable parameters or one that does not take the inputs.
+    """
+    require_module("model", model, trainable=True)
+    model = copy.deepcopy(model).double().cpu().eval()
+    x = torch.as_tensor(as_inputs("x", x))
+    _outputs(model, x)
+    parts = [part.flatten(2).flatten(0, 1) for part in _per_sample(model)(x)]
+    return as_array("the Jacobian of the model", torch.cat(parts, dim=1))
+
+
+def _per_sample(model: nn.Module) -> Callable[[Tensor], list[Tensor]]:
+    """Inputs (b, ...) -> the derivatives (b, c, ...) of the outputs by each trained parameter."""
+    trained = {name: parameter.detach() for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+    def output(parameters: dict[str, Tensor], point: Tensor) -> Tensor:
+        return torch.func.functional_call(model, parameters, (point[None],)).flatten()
+
+    rows = torch.func.vmap(torch.func.jacrev(output), (None, 0))
+    return lambda x: [jacobian.detach() for jacobian in rows(trained, x).values()]
+
+
 def two_layer_ntk(x1, x2=None, *, bias: bool, trained: str) -> np.ndarray:
     """Tangent kernel (n1, n2) of infinitely wide two-layer ReLU networks at inputs (n, d) on the unit sphere.
 
@@ -224,7 +255,7 @@ def _cos_sin_angle(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _on_sphere(name: str, x) -> Tensor:
-    array = checks.points(name, x)
+    array = as_points(name, x)
     norms = np.linalg.norm(array, axis=1, keepdims=True)
     worst = np.abs(norms - 1).max()
     if worst > SPHERE_TOLERANCE:
@@ -234,7 +265,7 @@ def _on_sphere(name: str, x) -> Tensor:
 
 def _of_cosine(t) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """cos, sin and value of an angle in [0, pi] whose cosine rounding may have carried past +-1."""
-    t = checks.array("t", t)
+    t = as_array("t", t)
     if np.abs(t).max() > 1 + SPHERE_TOLERANCE:
         raise ValueError(f"t is the cosine of an angle and must lie in [-1, 1]; got values up to {np.abs(t).max():g}")
     t = np.clip(t, -1.0, 1.0)
@@ -243,29 +274,12 @@ def _of_cosine(t) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def _two_layer_kernel(cos, sin, angle, bias: bool, trained: str):
     """The three as numpy arrays or as tensors."""
-    checks.choice("trained", trained, ("first", "both"))
-    checks.choice("bias", bias, (True, False))
+    as_choice("trained", trained, ("first", "both"))
     zero = (np.pi - angle) / (2 * np.pi)
     kernel = cos * zero
     if trained == "both":
         kernel = kernel + 2 * (kernel + sin / (2 * np.pi))
     return (kernel + zero) / 2 if bias else kernel
-
-
-def arc_cosine_0(t) -> np.ndarray:
-    """kappa_1 of Cao et al. (IJCAI 2021), E[1(w.x > 0) 1(w.x' > 0)] = (pi - theta) / 2 pi, for w ~ N(0, I).
-
-    t = cos(theta) = x.x' of unit vectors, any shape; half the arc-cosine kernel of degree 0 of Cho and Saul (NIPS
-    2009). Like all kernels here it is float64 of the shape of t, exact at t = +-1, and raises ValueError for t more
-    than 1e-6 outside [-1, 1].
-    """
-    return (np.pi - _of_cosine(t)[2]) / (2 * np.pi)
-
-
-def arc_cosine_1(t) -> np.ndarray:
-    """kappa_2 of Cao et al. (IJCAI 2021), E[relu(w.x) relu(w.x')] = t kappa_1 + sqrt(1 - t^2) / 2 pi; t any shape."""
-    cos, sin, angle = _of_cosine(t)
-    return (cos * (np.pi - angle) + sin) / (2 * np.pi)
 
 
 def basri_kernel(t, *, bias: bool) -> np.ndarray:
@@ -298,13 +312,13 @@ def sphere_eigenvalues(kernel: Callable[[np.ndarray], np.ndarray], dim: int, deg
     wherever the eigenvalue exceeds 1e-11. Raises ValueError for dim < 1, degrees < 0 and a kernel that does not return
     one finite number per t.
     """
-    dim, degrees = checks.count("dim", dim), _whole("degrees", degrees)
+    dim, degrees = as_count("dim", dim), _whole("degrees", degrees)
     if not callable(kernel):
         raise ValueError(f"kernel must be a function of t; got {type(kernel).__name__}")
     t, log_sine, weight = quarter_circle_rule()
     weight = weight * np.exp((dim - 1) * log_sine)
     weight /= 2 * weight.sum()
-    ahead, behind = (checks.array("kernel(t)", kernel(side)) for side in (t, -t))
+    ahead, behind = (as_array("kernel(t)", kernel(side)) for side in (t, -t))
     if ahead.shape != t.shape or behind.shape != t.shape:
         raise ValueError(f"kernel must map t of shape {t.shape} to the same shape; got {ahead.shape}")
     size = weight * (np.abs(ahead) + np.abs(behind))
@@ -322,7 +336,6 @@ def circle_eigenvalues(frequencies, *, bias: bool) -> np.ndarray:
     Basri et al. (NeurIPS 2019), with the even entries with bias corrected: half of those printed. Divide by 2 pi for
     the uniform probability measure of :func:`sphere_eigenvalues`. Raises ValueError for frequencies < 0.
     """
-    checks.choice("bias", bias, (True, False))
     k = _whole("frequencies", frequencies).astype(float)
     even = k % 2 == 0
     square = np.where(even, k**2, 0.0)  # the formulas of the other parity must not divide by zero
@@ -346,17 +359,17 @@ def lfp_spectrum(xi, *, w2: float, a2: float, a2w2: float, dim: int = 1) -> np.n
     Returns float64 of the shape of xi. For m neurons with shifts uniform on [-L, L], L -> inf, and the loss
     1/(2n) sum of squares the factor is m / (32 pi^4 L), times 2 / |S^(d-1)|. Raises ValueError for bad input.
     """
-    length, dim = np.abs(checks.array("xi", xi)), checks.count("dim", dim)
+    length, dim = np.abs(as_array("xi", xi)), as_count("dim", dim)
     if not length.all():
         raise ValueError("xi must not be 0: the law has a pole there, the mean of the function is not its affair")
     w2, a2, a2w2 = (
-        checks.positive(name, value, zero_allowed=True) for name, value in (("w2", w2), ("a2", a2), ("a2w2", a2w2))
+        as_positive(name, value, zero_allowed=True) for name, value in (("w2", w2), ("a2", a2), ("a2w2", a2w2))
     )
     return (w2 + a2) / length ** (dim + 3) + 4 * np.pi**2 * a2w2 / length ** (dim + 1)
 
 
 def _whole(name: str, value) -> np.ndarray:
-    array = np.atleast_1d(checks.array(name, value, ndim=(0, 1)))
+    array = np.atleast_1d(as_array(name, value, ndim=(0, 1)))
     if (array != array.round()).any() or (array < 0).any():
         raise ValueError(f"{name} must be whole numbers >= 0; got {value!r}")
     if array.max() > 2**31:

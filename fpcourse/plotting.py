@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fpcourse import checks, fourier
+from fpcourse import fourier
+from fpcourse._arguments import as_array, as_count, as_points, require_same_length
 from fpcourse.trajectory import Trajectory
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from fpcourse.diagnosis import Diagnosis
+    from fpcourse.fourier import Diagnosis
 
 COLORS = {
     "target": "#3b3b3b",
@@ -33,9 +34,14 @@ ERROR_MAP = "viridis_r"  # errors: bright = learned
 
 
 def use_style() -> None:
-    """Set matplotlib's defaults for every figure of a lesson; call it once, after the settings."""
-    import matplotlib as mpl
+    """Set matplotlib's defaults for every figure of a lesson; call it once, after the settings.
 
+    The names in :data:`COLORS` become colour names: ``axis.plot(x, y, color="network")``.
+    """
+    import matplotlib as mpl
+    import matplotlib.colors
+
+    mpl.colors.get_named_colors_mapping().update(COLORS)
     mpl.rcParams.update(
         {
             "figure.dpi": 85,
@@ -59,6 +65,29 @@ def use_style() -> None:
         from matplotlib_inline.backend_inline import set_matplotlib_formats
 
         set_matplotlib_formats("retina")  # twice the pixels: sharp on today's screens
+
+
+def log_ticks(axis: Axes, x=(), y=()) -> None:
+    """Label a logarithmic axis at the numbers in ``x`` (or ``y``) only, as plain numbers."""
+    for values, set_ticks, lines in ((x, axis.set_xticks, axis.xaxis), (y, axis.set_yticks, axis.yaxis)):
+        if len(values):
+            set_ticks(values, [f"{value:g}" for value in values])
+            lines.set_minor_locator(_no_ticks())
+
+
+def _no_ticks():
+    from matplotlib.ticker import NullLocator
+
+    return NullLocator()
+
+
+def outside_legend(figure: Figure, *, columns: int = 4) -> None:
+    """One legend above all panels of ``figure``, with each label once, as they stand in the panels."""
+    labels = {}
+    for axis in figure.axes:
+        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
+            labels.setdefault(label, handle)
+    figure.legend(labels.values(), labels.keys(), loc="outside upper center", ncols=columns)
 
 
 def snapshots(
@@ -95,10 +124,10 @@ def spectrum_over_time(trajectory: Trajectory, y, positions, frequencies, channe
     """What the figures of a trajectory need: x (n,), target (n,), |spectrum| (T, K), |target's| (K,), marks (K,)."""
     if trajectory.inputs is None or trajectory.inputs.ndim != 2 or trajectory.inputs.shape[1] != 1:
         raise ValueError("the trajectory needs inputs of shape (n, 1) to draw over; project the data first")
-    target = checks.points("y", y)
-    checks.same_length("y", target, "trajectory.outputs", trajectory.outputs, 0, 1)
+    target = as_points("y", y)
+    require_same_length("y", target, "trajectory.outputs", trajectory.outputs, 0, 1)
     marks = np.asarray(frequencies, dtype=float)
-    k = checks.points("frequencies", frequencies)
+    k = as_points("frequencies", frequencies)
     channels = slice(channel, channel + 1)
     spectra = np.abs(fourier.nudft(positions, trajectory.outputs[:, :, channels], k))[:, :, 0]
     target = target[:, channels] if target.shape[1] > 1 else target
@@ -108,7 +137,7 @@ def spectrum_over_time(trajectory: Trajectory, y, positions, frequencies, channe
 
 def band(axis: Axes, times, values, *, color, label: str) -> None:
     """Draw the median over members of ``values`` (T, E) as a line and their whole range as a band."""
-    values = checks.array("values", values, ndim=2)
+    values = as_array("values", values, ndim=2)
     axis.fill_between(times, values.min(1), values.max(1), color=color, alpha=0.2, lw=0)
     axis.plot(times, np.median(values, axis=1), color=color, label=label)
 
@@ -120,8 +149,8 @@ def errors_by_frequency(times, errors, frequencies, *, threshold: float, time_la
     """
     import matplotlib.pyplot as plt
 
-    errors = checks.array("errors", errors, ndim=3)
-    checks.same_length("frequencies", np.asarray(frequencies), "errors", errors, 0, 1)
+    errors = as_array("errors", errors, ndim=3)
+    require_same_length("frequencies", np.asarray(frequencies), "errors", errors, 0, 1)
     shades = _low_to_high()
     figure, axis = plt.subplots(figsize=(6.5, 3.2))
     for i, (k, shade) in enumerate(zip(frequencies, shades(np.linspace(0, 1, len(frequencies))), strict=True)):
@@ -134,7 +163,7 @@ def errors_by_frequency(times, errors, frequencies, *, threshold: float, time_la
 
 
 def diagnosis(found: Diagnosis, *, time_label: str = "step") -> Figure:
-    """Draw what :func:`fpcourse.diagnosis.diagnose` found: the data on the left, the training on the right.
+    """Draw what :func:`fpcourse.fourier.diagnose` found: the data on the left, the training on the right.
 
     A row per direction: spectrum, permuted targets (95 %) and twice the noise floor | errors of the trusted k. Last
     row: rough share of the targets against the variance of the filter | errors of the smooth and the rough part.
@@ -187,10 +216,10 @@ def bin_means(x, y, *, bins: int) -> tuple[np.ndarray, np.ndarray]:
 
     Turns a cloud of projected data into a line. Raises ValueError for more bins than points.
     """
-    x, y = checks.array("x", x, ndim=1), checks.array("y", y)
+    x, y = as_array("x", x, ndim=1), as_array("y", y)
     if y.shape[-1:] != x.shape:
         raise ValueError(f"y must hold one value per point of x in its last axis; got {y.shape} and {x.shape}")
-    if checks.count("bins", bins) > len(x):
+    if as_count("bins", bins) > len(x):
         raise ValueError(f"bins must be at most the number of points {len(x)}; got {bins}")
     groups = np.array_split(np.argsort(x, kind="stable"), bins)
     return np.array([x[g].mean() for g in groups]), np.stack([y[..., g].mean(axis=-1) for g in groups], axis=-1)
@@ -203,7 +232,7 @@ def error_map(axis: Axes, times, frequencies, errors, *, title: str = "", time_l
     """
     from matplotlib.colors import LogNorm
 
-    errors = checks.array("errors", errors, ndim=2)
+    errors = as_array("errors", errors, ndim=2)
     times, frequencies = np.asarray(times, float), np.asarray(frequencies, float)
     mesh = axis.pcolormesh(
         _edges(np.maximum(times, 0.5), log=True), _edges(frequencies), errors.T,
@@ -225,7 +254,7 @@ def sample_map(axis: Axes, sizes, rows, errors, steps: dict[str, Sequence[float]
     from matplotlib import patheffects
     from matplotlib.colors import LogNorm
 
-    errors, sizes = checks.array("errors", errors, ndim=2), checks.array("sizes", sizes, ndim=1)
+    errors, sizes = as_array("errors", errors, ndim=2), as_array("sizes", sizes, ndim=1)
     if errors.shape != (len(rows), len(sizes)):
         raise ValueError(f"errors must have shape {(len(rows), len(sizes))}; got {errors.shape}")
     mesh = axis.pcolormesh(
@@ -258,9 +287,9 @@ def neurons_on_circle(axis: Axes, weights, amplitudes, *, marks=(), title: str =
     """
     from matplotlib.collections import LineCollection
 
-    amplitudes = checks.array("amplitudes", amplitudes, ndim=1)
+    amplitudes = as_array("amplitudes", amplitudes, ndim=1)
     unit = _directions(weights)
-    checks.same_length("weights", unit, "amplitudes", amplitudes)
+    require_same_length("weights", unit, "amplitudes", amplitudes)
     if unit.shape[1] != 2 or (amplitudes < 0).any() or not amplitudes.any():
         raise ValueError(f"weights must have shape (m, 2), amplitudes be >= 0, not all 0; got {unit.shape}")
     for mark in np.reshape(marks, (-1, 2)):
@@ -276,11 +305,11 @@ def neurons_on_circle(axis: Axes, weights, amplitudes, *, marks=(), title: str =
 def cosine_matrix(axis: Axes, weights, labels, *, title: str = ""):
     """Cosines between the directions of ``weights`` (m, D), neurons sorted by ``labels`` (m,): clusters become blocks.
 
-    ``labels`` are those of :func:`fpcourse.landscape.condensed_directions`; -1, in no cluster, comes last.
+    ``labels`` are those of :func:`fpcourse.neurons.condensed_directions`; -1, in no cluster, comes last.
     Raises ValueError where their number differs from that of the neurons, and for weights of length zero.
     """
-    unit, labels = _directions(weights), checks.array("labels", labels, ndim=1)
-    checks.same_length("weights", unit, "labels", labels)
+    unit, labels = _directions(weights), as_array("labels", labels, ndim=1)
+    require_same_length("weights", unit, "labels", labels)
     unit = unit[np.argsort(np.where(labels < 0, np.inf, labels), kind="stable")]
     image = axis.imshow(unit @ unit.T, cmap="RdBu_r", vmin=-1, vmax=1, interpolation="nearest")
     axis.set(title=title, xticks=[], yticks=[], xlabel="neuron")
@@ -289,7 +318,7 @@ def cosine_matrix(axis: Axes, weights, labels, *, title: str = ""):
 
 
 def _directions(weights) -> np.ndarray:
-    weights = checks.array("weights", weights, ndim=2)
+    weights = as_array("weights", weights, ndim=2)
     lengths = np.linalg.norm(weights, axis=1, keepdims=True)
     if not lengths.all():
         raise ValueError("weights must not be zero: a zero vector has no direction")

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import data
 
-from fpcourse import checks
+from fpcourse._arguments import accepted_by_model, as_array, as_count, as_number, require_module, require_same_length
 from fpcourse.trajectory import Trajectory
 
 EVALUATION_BLOCK = 512  # rows per forward pass without gradients: bounds the memory of convolutional nets
@@ -40,7 +40,7 @@ class TrainingDiverged(RuntimeError):
 
 def log_spaced(steps: int, count: int = 60) -> list[int]:
     """At most ``count`` distinct whole steps from 0 to ``steps``, dense early: 0, 1, 2, 3, 5, ... , steps."""
-    steps, count = checks.count("steps", steps), checks.count("count", count, minimum=2)
+    steps, count = as_count("steps", steps), as_count("count", count, minimum=2)
     return sorted({0, *np.geomspace(steps, 1, count - 1).round().astype(int).tolist()})  # first of all: the last step
 
 
@@ -110,13 +110,13 @@ class Recorder:
         self._loader = None if hasattr(x, "__array__") else _in_order(x)
         self._labels = None if y is None else _labels(y)
         if self._inputs is not None and self._labels is not None:
-            checks.same_length("x", self._inputs, "y", self._labels)
-        due = checks.array("steps", steps if hasattr(steps, "__len__") else log_spaced(steps), ndim=1)
+            require_same_length("x", self._inputs, "y", self._labels)
+        due = as_array("steps", steps if hasattr(steps, "__len__") else log_spaced(steps), ndim=1)
         if (due != due.round()).any() or due.min() < 0:
             raise ValueError(f"steps must be whole numbers >= 0; got {due}")
         self._due = sorted(set(due.astype(int).tolist()))
         self._output = _picker(output)
-        self._probabilities = checks.choice("probabilities", probabilities, (None, True, False))
+        self._probabilities = probabilities
         self._targets: np.ndarray | None = None
         self._order: list[int] | None = None
         self._kept: dict[str, list] = {"times": [], "outputs": [], "losses": [], "parameters": []}
@@ -131,7 +131,7 @@ class Recorder:
         Raises :class:`TrainingDiverged` where an output is not finite; ValueError where the model, its outputs or the
         loader do not fit (see :func:`evaluate`) and where ``step`` is smaller than the last one kept.
         """
-        times, step = self._kept["times"], checks.count("step", step, minimum=0)
+        times, step = self._kept["times"], as_count("step", step, minimum=0)
         if times and step < times[-1]:
             raise ValueError(f"step must not fall; got {step} after {times[-1]}: a new training takes a new Recorder")
         if self._due and step >= self._due[0]:
@@ -140,7 +140,7 @@ class Recorder:
 
     def keep(self, step: int, outputs: Tensor, *, loss: float | None = None, parameters: Tensor | None = None) -> None:
         """Keep outputs (n, c) that were computed elsewhere, and with them a loss or all parameters (P,)."""
-        step, loss = checks.count("step", step, minimum=0), None if loss is None else checks.number("loss", loss)
+        step, loss = as_count("step", step, minimum=0), None if loss is None else as_number("loss", loss)
         for name, value, ndim in (("outputs", outputs, 2), ("parameters", parameters, 1)):
             missing = value is None and name == "parameters"
             if not missing and not (isinstance(value, Tensor) and value.ndim == ndim):
@@ -214,14 +214,14 @@ class Recorder:
 
 
 def _evaluate(model: nn.Module, blocks: Iterable[Tensor], output: Callable | None) -> Tensor:
-    checks.module("model", model)
+    require_module("model", model)
     device, dtype = _home(model)
     results = []
     with evaluating(model):
         for block in blocks:
             if not len(block):
                 raise ValueError(f"x must hold inputs; got a batch of shape {tuple(block.shape)}")
-            with checks.accepted_by_model("x", block.shape):
+            with accepted_by_model("x", block.shape):
                 result = model(block.to(device, dtype if block.is_floating_point() else None))
             result = result if output is None else output(result)
             if not isinstance(result, Tensor):
@@ -273,7 +273,7 @@ def _inputs(x) -> Tensor:
     x = _on_cpu("x", x) if isinstance(x, Tensor) else x
     x = _in_full_precision(x) if isinstance(x, Tensor) else x
     kind = np.asarray(x).dtype
-    array = checks.array("x", x, dtype=np.float32 if kind == np.float32 else np.float64)
+    array = as_array("x", x, dtype=np.float32 if kind == np.float32 else np.float64)
     if array.ndim == 0:
         raise ValueError(f"x must have shape (n, ...); got the single number {array}")
     array = np.array(array[:, None] if array.ndim == 1 else array, order="C")
@@ -327,7 +327,7 @@ def _labels(y) -> np.ndarray:
     except ValueError as error:
         raise ValueError(f"y must be an array of numbers; got {type(y).__name__}: {error}") from None
     whole = y.dtype.kind in "iub" if isinstance(y, np.ndarray) else not y.dtype.is_floating_point
-    array = checks.array("y", y.float() if y.dtype == torch.bfloat16 else y)
+    array = as_array("y", y.float() if y.dtype == torch.bfloat16 else y)
     if array.ndim == 0:
         raise ValueError(f"y must have shape (n,) or (n, ...); got the single number {array}")
     if whole and array.ndim > 1:

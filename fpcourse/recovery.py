@@ -13,115 +13,29 @@ The networks here are small and everything is float64 on the CPU.
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fpcourse import checks
-from fpcourse.models import TwoLayer
+from fpcourse._arguments import (
+    accepted_by_model,
+    as_array,
+    as_choice,
+    as_count,
+    as_counts,
+    as_inputs,
+    as_number,
+    as_positive,
+    require_module,
+    require_same_length,
+)
+from fpcourse.kernels import jacobian
+from fpcourse.models import NETWORKS, _shape, _windows, network
 
 OPTIMIZERS = ("gd", "adam")
-NETWORKS = ("tanh", "tanh with bias", "matrix", "shared", "unshared")
 GAP = 100.0  # between the singular values that count and those that do not
-
-
-class MatrixFactorization(nn.Module):
-    """The matrix a w, read entry by entry: x (n, 2) row and column numbers from 0 -> (n, 1), the entries there.
-
-    Parameters: ``a`` (rows, width) and ``w`` (width, columns), all drawn from N(0, std^2).
-    """
-
-    def __init__(self, rows: int, columns: int, width: int, *, std: float = 1.0) -> None:
-        super().__init__()
-        rows, columns, width = (
-            checks.count(name, value) for name, value in (("rows", rows), ("columns", columns), ("width", width))
-        )
-        std = checks.positive("std", std, zero_allowed=True)
-        self.a = nn.Parameter(std * torch.randn(rows, width))
-        self.w = nn.Parameter(std * torch.randn(width, columns))
-
-    def forward(self, x: Tensor) -> Tensor:
-        row, column = x.long().unbind(dim=1)
-        return (self.a[row] * self.w.T[column]).sum(dim=1, keepdim=True)
-
-
-class TwoLayerCNN(nn.Module):
-    """Two-layer tanh network with local kernels, f(x) = sum_j sum_p a_jp tanh(w_j . x[window p]): x (n, ...) -> (n, 1).
-
-    The windows are all segments of ``kernel_size`` (d,) or squares of ``kernel_size`` x ``kernel_size`` (d1, d2) of the
-    input, without padding; each kernel has an output weight for every window (Zhang et al., JML 2025).
-
-    shape     of one input, (d,) or (d1, d2); the input may come flattened
-    width     number of kernels
-    shared    True: w_j slides over the input. False: each window has weights of its own, w_jp in place of w_j
-    std       all parameters are drawn from N(0, std^2)
-
-    Parameters: ``w`` (width, q) or (width, windows, q) with q weights per kernel, ``a`` (width, windows).
-    """
-
-    def __init__(
-        self, shape: Sequence[int], width: int, kernel_size: int, *, shared: bool = True, std: float = 1.0
-    ) -> None:
-        super().__init__()
-        shape, (windows, weights) = _shape(shape, (1, 2)), _windows(shape, kernel_size)
-        width, std = checks.count("width", width), checks.positive("std", std, zero_allowed=True)
-        shared = checks.choice("shared", shared, (True, False))
-        pixels = torch.arange(math.prod(shape)).reshape(shape)
-        for axis in range(len(shape)):
-            pixels = pixels.unfold(axis, kernel_size, 1)
-        self.register_buffer("pixels", pixels.reshape(windows, weights))
-        self.shared = shared
-        self.w = nn.Parameter(std * torch.randn((width, weights) if shared else (width, windows, weights)))
-        self.a = nn.Parameter(std * torch.randn(width, windows))
-
-    def forward(self, x: Tensor) -> Tensor:
-        seen = x.flatten(1)[:, self.pixels]
-        z = torch.einsum("npq,jq->njp" if self.shared else "npq,jpq->njp", seen, self.w)
-        return torch.einsum("njp,jp->n", torch.tanh(z), self.a)[:, None]
-
-
-def _shape(shape, dimensions: tuple[int, ...]) -> tuple[int, ...]:
-    entries = tuple(checks.counts("shape", shape))
-    if len(entries) not in dimensions:
-        raise ValueError(f"shape must have {' or '.join(map(str, dimensions))} entries here; got {entries}")
-    return entries
-
-
-def _windows(shape, kernel_size: int | None) -> tuple[int, int]:
-    """Number of windows and of pixels in each."""
-    shape, size = _shape(shape, (1, 2)), checks.count("kernel_size", kernel_size)
-    if size > min(shape):
-        raise ValueError(f"kernel_size must be at most {min(shape)} for inputs of shape {shape}; got {size}")
-    return math.prod(d + 1 - size for d in shape), size ** len(shape)
-
-
-def network(
-    name: str, shape: Sequence[int], width: int, *, std: float, kernel_size: int | None = None
-) -> TwoLayer | MatrixFactorization | TwoLayerCNN:
-    """One of the models whose optimistic sample sizes are known, float64, its parameters drawn from N(0, std^2).
-
-    name         "tanh": two-layer tanh network without bias;  "tanh with bias";  "matrix": ``MatrixFactorization``;
-                 "shared" and "unshared": ``TwoLayerCNN``
-    shape        (d,), for "matrix" (rows, columns), for the last two (d,) or (d1, d2)
-    width        neurons, kernels, or columns of the first factor
-    kernel_size  of the last two
-
-    Raises ValueError for any other name, a shape that does not fit and a kernel that is larger than the input.
-    """
-    checks.choice("name", name, NETWORKS)
-    std = checks.positive("std", std, zero_allowed=True)
-    if name == "matrix":
-        model = MatrixFactorization(*_shape(shape, (2,)), width, std=std)
-    elif name in ("shared", "unshared"):
-        model = TwoLayerCNN(_shape(shape, (1, 2)), width, kernel_size, shared=name == "shared", std=std)
-    else:
-        (d,) = _shape(shape, (1,))
-        bias = "additive" if name == "tanh with bias" else None
-        model = TwoLayer(d, width, activation="tanh", bias=bias, w_std=std, b_std=std, a_std=std)
-    return model.double()
 
 
 def optimistic_sample_size(name: str, shape: Sequence[int], k: int, *, kernel_size: int | None = None) -> int:
@@ -133,8 +47,8 @@ def optimistic_sample_size(name: str, shape: Sequence[int], k: int, *, kernel_si
     For targets in general position: no two neurons the same up to a sign, no output weight zero (Zhang et al., JML
     2025). Arguments and errors as in :func:`network`; ValueError also for a rank k above the smaller side.
     """
-    checks.choice("name", name, NETWORKS)
-    k = checks.count("k", k)
+    as_choice("name", name, NETWORKS)
+    k = as_count("k", k)
     if name == "matrix":
         rows, columns = _shape(shape, (2,))
         if k > min(rows, columns):
@@ -157,7 +71,7 @@ def embed(narrow: nn.Module, wide: nn.Module) -> nn.Module:
     Returns a new model; raises ValueError where ``narrow`` does not fit in.
     """
     for name, model in (("narrow", narrow), ("wide", wide)):
-        checks.filled_module(name, model)
+        require_module(name, model)
     result = copy.deepcopy(wide)
     inner, outer = dict(narrow.named_parameters()), dict(result.named_parameters())
     shapes = [{name: tuple(p.shape) for name, p in each.items()} for each in (inner, outer)]
@@ -178,31 +92,6 @@ def _fits(inner: dict[str, tuple[int, ...]], outer: dict[str, tuple[int, ...]]) 
     return all(each[-1] == wider[0][-1] >= 0 and not each[:-1].any() for each in wider)
 
 
-def jacobian(model: nn.Module, x) -> np.ndarray:
-    """df(x_i; theta)/dtheta at the present parameters, float64 (n * c, P): a row per sample and output.
-
-    model   any torch module, x (n, ...) -> (n, c) or (n,). It is copied, never changed, and taken in evaluation mode;
-            parameters that do not require a gradient do not count
-    x       (n, ...) points; a vector of n numbers counts as (n, 1)
-
-    Raises ValueError for bad input, a model without trainable parameters or one that does not take the inputs.
-    """
-    checks.filled_module("model", model)
-    if not any(p.requires_grad for p in model.parameters()):
-        raise ValueError(f"model must have trainable parameters; {type(model).__name__} has none")
-    model = copy.deepcopy(model).double().cpu().eval()
-    x = torch.as_tensor(checks.inputs("x", x))
-    trained = {name: parameter.detach() for name, parameter in model.named_parameters() if parameter.requires_grad}
-
-    def output(parameters: dict[str, Tensor], point: Tensor) -> Tensor:
-        return checks.outputs(torch.func.functional_call(model, parameters, (point[None],))).flatten()
-
-    with checks.accepted_by_model("x", x.shape):
-        rows = torch.func.vmap(torch.func.jacrev(output), (None, 0))(trained, x)
-    parts = [part.detach().flatten(2).flatten(0, 1) for part in rows.values()]
-    return checks.array("the Jacobian of the model", torch.cat(parts, dim=1))
-
-
 def model_rank(model: nn.Module, x, *, tolerance: float = 1e-12) -> int:
     """Rank of the :func:`jacobian` at x: singular values above ``tolerance`` times the largest.
 
@@ -215,7 +104,7 @@ def model_rank(model: nn.Module, x, *, tolerance: float = 1e-12) -> int:
 
 
 def _rank(values: np.ndarray, tolerance: float) -> int:
-    if not 0 < checks.number("tolerance", tolerance) < 1:
+    if not 0 < as_number("tolerance", tolerance) < 1:
         raise ValueError(f"tolerance must lie between 0 and 1; got {tolerance}")
     rank = int((values > tolerance * values[0]).sum())
     if 0 < rank < len(values) and values[rank - 1] < GAP * values[rank]:
@@ -239,14 +128,14 @@ def tangent_recovery(model: nn.Module, x, x_test, *, seed: int, repeats: int = 2
     tolerance   and errors as in :func:`model_rank`
     """
     rows, test = jacobian(model, x), jacobian(model, x_test)
-    generator = np.random.default_rng(checks.count("seed", seed, minimum=0))
-    starts = generator.standard_normal((rows.shape[1], checks.count("repeats", repeats)))
+    generator = np.random.default_rng(as_count("seed", seed, minimum=0))
+    starts = generator.standard_normal((rows.shape[1], as_count("repeats", repeats)))
     _, values, directions = np.linalg.svd(rows, full_matrices=False)
     fitted = directions[: _rank(values, tolerance)]
     start, left = test @ starts, test @ (starts - fitted.T @ (fitted @ starts))
     if not start.any():
         raise ValueError("the Jacobian of the model vanishes at x_test: there is nothing to recover")
-    scale = checks.array("the norm of the tangent model at x_test", np.linalg.norm(start))
+    scale = as_array("the norm of the tangent model at x_test", np.linalg.norm(start))
     return float(np.linalg.norm(left) / scale)
 
 
@@ -269,8 +158,8 @@ def recovery_errors(
     """Train a :func:`network` from a small start on n of the samples, each n in ``sizes``: a column of a heat map.
 
     All arguments are numbers, texts and arrays, so :func:`fpcourse.sweep.run` takes this function for its points; the
-    trainings of one point run side by side (a batch of ``len(seeds) * len(sizes)`` networks). Each minimises its mean
-    square error, with all its samples at every step. A seed draws the start and, unless ``shuffle`` is off, the order
+    trainings of one point run side by side (a batch of ``len(seeds) * len(sizes)`` networks). Each minimises its
+    L = 1/(2n) sum |f - y|^2, with all its samples at every step. A seed draws the start and, unless ``shuffle`` is off, the order
     of the points.
 
     name, shape, width, std, kernel_size   as in :func:`network`
@@ -285,11 +174,10 @@ def recovery_errors(
     "outputs" (len(seeds), len(sizes), N), what each network learned. Raises ValueError for bad input, sizes above N
     included, and where a training diverges.
     """
-    x, y = checks.inputs("x", x), checks.array("y", y, ndim=1)
-    checks.same_length("x", x, "y", y)
-    sizes, seeds = checks.counts("sizes", sizes), checks.counts("seeds", seeds, minimum=0)
-    checks.choice("shuffle", shuffle, (True, False))
-    steps, learning_rate = checks.count("steps", steps), checks.positive("learning_rate", learning_rate)
+    x, y = as_inputs("x", x), as_array("y", y, ndim=1)
+    require_same_length("x", x, "y", y)
+    sizes, seeds = as_counts("sizes", sizes), as_counts("seeds", seeds, minimum=0)
+    steps, learning_rate = as_count("steps", steps), as_positive("learning_rate", learning_rate)
     if max(sizes) > len(x) or not y.any():
         raise ValueError(f"sizes must be at most {len(x)}, the points in x, and y not all zero; got {max(sizes)}")
     models, order = [], []
@@ -299,7 +187,7 @@ def recovery_errors(
             models += [network(name, shape, width, std=std, kernel_size=kernel_size)] * len(sizes)
         rows = np.random.default_rng(seed).permutation(len(x)) if shuffle else np.arange(len(x))
         order += [rows[: max(sizes)]] * len(sizes)
-    with checks.accepted_by_model("x", x.shape), torch.no_grad():
+    with accepted_by_model("x", x.shape), torch.no_grad():
         models[0](torch.as_tensor(x))
     points, targets = torch.as_tensor(x[np.stack(order)]), torch.as_tensor(y[np.stack(order)])
     sizes_each = torch.tensor(sizes * len(seeds))[:, None]
@@ -310,11 +198,11 @@ def recovery_errors(
         return torch.func.functional_call(models[0], parameters, (points,))[:, 0]
 
     together = torch.func.vmap(outputs)
-    method = {"gd": torch.optim.SGD, "adam": torch.optim.Adam}[checks.choice("optimizer", optimizer, OPTIMIZERS)]
+    method = {"gd": torch.optim.SGD, "adam": torch.optim.Adam}[as_choice("optimizer", optimizer, OPTIMIZERS)]
     descent = method(parameters.values(), lr=learning_rate, fused=True)
     for _ in range(steps):
         descent.zero_grad()
-        (share * (together(parameters, points) - targets) ** 2).sum().backward()
+        (share * (together(parameters, points) - targets) ** 2).sum().div(2).backward()
         descent.step()
     with torch.no_grad():
         everywhere = torch.func.vmap(outputs, (0, None))(parameters, torch.as_tensor(x))
@@ -322,4 +210,4 @@ def recovery_errors(
         test = torch.linalg.norm(everywhere - torch.as_tensor(y), dim=1) / np.linalg.norm(y)
     results = {"test_error": test, "train_error": train, "outputs": everywhere}
     grid = (len(seeds), len(sizes))
-    return {key: checks.array(key, value).reshape(*grid, *value.shape[1:]) for key, value in results.items()}
+    return {key: as_array(key, value).reshape(*grid, *value.shape[1:]) for key, value in results.items()}

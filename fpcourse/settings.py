@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from fpcourse import checks
+from fpcourse._arguments import as_choice, as_count
 
 T = TypeVar("T")
 
@@ -25,7 +25,7 @@ def seed(default: int = 0) -> int:
     """
     import torch
 
-    text = os.environ.get("FPCOURSE_SEED", checks.count("default", default, minimum=0))
+    text = os.environ.get("FPCOURSE_SEED", as_count("default", default, minimum=0))
     try:
         value = int(text)
     except ValueError:
@@ -40,7 +40,7 @@ def seed(default: int = 0) -> int:
 
 def choose(laptop: T, paper: T) -> T:
     """Return ``laptop`` or ``paper`` as ``FPCOURSE_SCALE`` says. Raises ValueError for any other scale."""
-    scale = checks.choice("FPCOURSE_SCALE", os.environ.get("FPCOURSE_SCALE", "laptop"), ("laptop", "paper"))
+    scale = as_choice("FPCOURSE_SCALE", os.environ.get("FPCOURSE_SCALE", "laptop"), ("laptop", "paper"))
     return laptop if scale == "laptop" else paper
 
 
@@ -58,6 +58,5 @@ def progress_bar(total: int, description: str, *, show: bool = True):
     """
     from tqdm.auto import tqdm
 
-    checks.choice("progress", show, (True, False))
     disable = not show or os.environ.get("TQDM_DISABLE", "") not in ("", "0")
     return tqdm(total=total, desc=description, leave=False, mininterval=0.5, disable=disable)

@@ -13,13 +13,13 @@ import inspect
 import itertools
 import json
 import os
-import secrets
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from fpcourse import settings
+from fpcourse._files import written_whole
 
 Point = Mapping[str, object]
 Result = dict[str, np.ndarray]
@@ -149,18 +149,14 @@ def _arrays(function: Callable, result) -> Result:
 
 def _write(file: Path, result: Result) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f"{file.name}.{secrets.token_hex(4)}.part")
     try:
-        with open(part, "xb") as stream:
+        with written_whole(file) as stream:
             np.savez(stream, **{f"={name}": array for name, array in result.items()})  # "=": savez has names of its own
-        os.replace(part, file)
     except FileNotFoundError:
         if not file.exists():  # else another sweep has finished and cleared ours away
             raise
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(file)) from error  # a full disk names no file
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _read(file: Path) -> Result | None:

@@ -7,13 +7,12 @@ frequency-principle model. Every diagnostic and figure takes one, which lays the
 from __future__ import annotations
 
 import os
-import secrets
 from dataclasses import dataclass, fields
-from pathlib import Path
 
 import numpy as np
 
-from fpcourse import checks
+from fpcourse._arguments import as_array, as_inputs, as_number, require_same_length
+from fpcourse._files import written_whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,35 +35,19 @@ class Trajectory:
     parameters: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        times = checks.array("times", self.times, ndim=1)
+        times, outputs = as_array("times", self.times, ndim=1), _finite("outputs", self.outputs, (2, 3))
         if (np.diff(times) <= 0).any():
             raise ValueError("times must increase strictly")
-        if self.outputs is None:
-            raise ValueError("outputs must be an array of shape (T, n, c) or (T, n); got None")
-        outputs = _finite("outputs", self.outputs)
-        if outputs.ndim == 2:
-            outputs = outputs[:, :, None]
-        if outputs.ndim != 3:
-            raise ValueError(f"outputs must have shape (T, n, c) or (T, n); got {outputs.shape}")
-        columns = {
-            "outputs": outputs,
-            "losses": _finite("losses", self.losses),
-            "parameters": _finite("parameters", self.parameters),
-        }
-        for name, ndim in (("losses", 1), ("parameters", 2)):
-            if columns[name] is not None and columns[name].ndim != ndim:
-                raise ValueError(f"{name} must have {ndim} dimension(s); got shape {columns[name].shape}")
-        for name, value in columns.items():
-            if value is not None:
-                checks.same_length("times", times, name, value)
-        inputs = _finite("inputs", self.inputs)
+        outputs = outputs if outputs.ndim == 3 else outputs[:, :, None]
+        losses, parameters = _finite("losses", self.losses, 1), _finite("parameters", self.parameters, 2)
+        for name, rows in (("outputs", outputs), ("losses", losses), ("parameters", parameters)):
+            if rows is not None:
+                require_same_length("times", times, name, rows)
+        inputs = None if self.inputs is None else as_inputs("inputs", self.inputs, dtype=_precision(self.inputs))
         if inputs is not None:
-            if inputs.ndim == 0:
-                raise ValueError(f"inputs must have shape (n, ...); got the single number {inputs}")
-            inputs = inputs[:, None] if inputs.ndim == 1 else inputs
-            checks.same_length("inputs", inputs, "outputs", outputs, 0, 1)
-        for name, value in (("times", times), ("inputs", inputs), *columns.items()):
-            object.__setattr__(self, name, value)
+            require_same_length("inputs", inputs, "outputs", outputs, 0, 1)
+        for field, value in zip(fields(self), (times, outputs, inputs, losses, parameters), strict=True):
+            object.__setattr__(self, field.name, value)
 
     def __len__(self) -> int:
         return len(self.times)
@@ -74,22 +57,15 @@ class Trajectory:
 
         Raises ValueError unless ``time`` is a finite number: "never" (inf) is nearest to no snapshot.
         """
-        if not np.isfinite(checks.number("time", time)):
+        if not np.isfinite(as_number("time", time)):
             raise ValueError(f"time must be finite; got {time!r}")
         return int(np.abs(self.times - float(time)).argmin())
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the trajectory to ``path`` (npz), whole or not at all; a file of that name is replaced."""
-        path = Path(path)
-        part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
-        try:
-            with open(part, "xb") as file:
-                # An empty array stands for None: so a file that lost an entry is told from one that never had it.
-                np.savez_compressed(file, **{k: np.empty(0) if v is None else v for k, v in vars(self).items()})
-            os.replace(part, path)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
+        # An empty array stands for None: this distinguishes a truncated file from a missing optional field.
+        with written_whole(path) as file:
+            np.savez_compressed(file, **{k: np.empty(0) if v is None else v for k, v in vars(self).items()})
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Trajectory:
@@ -108,9 +84,12 @@ class Trajectory:
                 raise ValueError(f"{path} is not a saved trajectory: {error}") from error
 
 
-def _finite(name: str, value) -> np.ndarray | None:
-    """Keep a float32 record float32 (images make it large); everything else becomes float64."""
-    if value is None:
+def _precision(value) -> type:
+    """float32 for a float32 record (images make it large), else float64."""
+    return np.float32 if str(getattr(value, "dtype", "")).endswith("float32") else np.float64
+
+
+def _finite(name: str, value, ndim) -> np.ndarray | None:
+    if value is None and name != "outputs":
         return None
-    single = str(getattr(value, "dtype", "")).endswith("float32")
-    return checks.array(name, value, dtype=np.float32 if single else np.float64)
+    return as_array(name, value, ndim=ndim, dtype=_precision(value))

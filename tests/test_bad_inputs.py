@@ -18,26 +18,7 @@ import torch
 from torch import nn
 
 import fpcourse
-from fpcourse import (
-    critical_points,
-    data,
-    diagnosis,
-    embedding,
-    flow,
-    fourier,
-    harmonics,
-    images,
-    interactive,
-    kernels,
-    landscape,
-    models,
-    phases,
-    plotting,
-    recording,
-    recovery,
-    settings,
-    training,
-)
+from fpcourse import data, flow, fourier, images, interactive, kernels, landscape, models, neurons, plotting, recording, recovery, settings, sphere, training
 from fpcourse.trajectory import Trajectory
 
 # Numbers of 1e200 overflow on the way to the refusal.
@@ -93,16 +74,16 @@ CALLS = dict(
         row(models.AngularDerivative, model=models.TwoLayer(2, 3), order=1),
         row(models.Antisymmetric, model=net()),
         row(models.antisymmetric, model=net()),
-        row(recovery.MatrixFactorization, rows=3, columns=4, width=2, std=1.0),
-        row(recovery.TwoLayerCNN, shape=(6,), width=2, kernel_size=3, std=1.0),
+        row(models.MatrixFactorization, rows=3, columns=4, width=2, std=1.0),
+        row(models.TwoLayerCNN, shape=(6,), width=2, kernel_size=3, std=1.0),
         row(Trajectory, times=TIMES, outputs=np.ones((3, 4)), inputs=np.ones(4), losses=np.ones(3),
             parameters=np.ones((3, 2))),
         row(TRAJECTORY.nearest, time=0.4),
         ("recording.Recorder", (recorded, {"x": X, "y": Y, "steps": 3, "model": net(), "step": 0})),
         ("recording.Recorder.keep", (kept, {"step": 0, "outputs": torch.ones(12, 1), "loss": 0.5})),
         row(recording.evaluate, model=net(), x=torch.tensor(X[:, None])),
-        row(landscape.member_layers, model=models.Ensemble([1, 3, 1], 2)),
-        row(partial(training.gradient_flow, progress=False), model=net(), x=X, y=Y, phases=[(2, 0.01)], every=1),
+        row(neurons.member_layers, model=models.Ensemble([1, 3, 1], 2)),
+        row(partial(flow.gradient_flow, progress=False), model=net(), x=X, y=Y, phases=[(2, 0.01)], every=1),
         row(settings.seed, default=0),
         row(
             partial(interactive.scrub, description=""),
@@ -121,22 +102,22 @@ CALLS = dict(
             times=TIMES, orientation=np.ones((3, 2)), size=np.ones((3, 2)),
         ),
         row(
-            partial(interactive.landscape, description=""),
+            partial(interactive.surface, description=""),
             first=np.arange(2.0), second=K, losses=np.ones((3, 2)), paths=np.ones((1, 3, 3)), times=TIMES,
         ),
         row(plotting.snapshots, trajectory=TRAJECTORY, y=Y, at=[0.0, 2.0], positions=X, frequencies=K),
         row(plotting.spectrum_over_time, trajectory=TRAJECTORY, y=Y, positions=X, frequencies=K),
-        row(critical_points.gradient, model=net(), x=X, y=Y),
-        row(critical_points.gradient_norm, model=net(), x=X, y=Y),
-        row(critical_points.hessian, model=net(), x=X, y=Y),
-        row(critical_points.hessian_spectrum, model=net(), x=X, y=Y),
-        row(critical_points.inertia, eigenvalues=np.array([-1.0, 0.0, 2.0])),
-        row(critical_points.minimize, model=net(1), x=X[:2], y=REACHED),
-        row(critical_points.polish, model=net(1), x=X[:2], y=REACHED),
-        row(critical_points.parameters_of, model=net()),
-        row(critical_points.with_parameters, model=net(), parameters=np.ones(9)),
-        row(critical_points.gradient_flow, model=net(), x=X, y=Y, times=TIMES),
-        row(critical_points.loss_at, model=net(), x=X, y=Y, parameters=np.ones((2, 9))),
+        row(landscape.gradient, model=net(), x=X, y=Y),
+        row(landscape.gradient_norm, model=net(), x=X, y=Y),
+        row(landscape.hessian, model=net(), x=X, y=Y),
+        row(landscape.hessian_spectrum, model=net(), x=X, y=Y),
+        row(landscape.inertia, eigenvalues=np.array([-1.0, 0.0, 2.0])),
+        row(landscape.minimize, model=net(1), x=X[:2], y=REACHED),
+        row(landscape.polish, model=net(1), x=X[:2], y=REACHED),
+        row(models.parameters_of, model=net()),
+        row(models.with_parameters, model=net(), parameters=np.ones(9)),
+        row(flow.gradient_flow, model=net(), x=X, y=Y, times=TIMES),
+        row(landscape.loss_at, model=net(), x=X, y=Y, parameters=np.ones((2, 9))),
         row(data.mnist, n_train=10, n_test=10),
         row(data.cifar10, n_train=10, n_test=10),
         row(data.boston, seed=0),
@@ -147,10 +128,10 @@ CALLS = dict(
         row(data.equal_amplitude_curve, n=16, indices=[1, 3]),
         row(data.parity, x=np.array([[1, -1], [1, 1]])),
         row(data.all_bit_strings, bits=3),
-        row(diagnosis.diagnose, trajectory=TRAJECTORY, y=Y, highest=3),
-        row(embedding.split_neuron, model=net(), neuron=0, alpha=0.3),
-        row(embedding.split_curvature, model=net(), neuron=0, x=X, y=Y),
-        row(embedding.merge_neurons, model=embedding.split_neuron(net(), 0, 0.3)),
+        row(fourier.diagnose, trajectory=TRAJECTORY, y=Y, highest=3),
+        row(landscape.split_neuron, model=net(), neuron=0, alpha=0.3),
+        row(landscape.split_curvature, model=net(), neuron=0, x=X, y=Y),
+        row(landscape.merge_neurons, model=landscape.split_neuron(net(), 0, 0.3)),
         row(flow.kernel_flow, kernel=GRAM, y=TARGET, times=TIMES),
         row(flow.kernel_descent, kernel=GRAM, y=TARGET, steps=[0, 1, 2], rate=0.01),
         row(flow.interpolant, kernel=GRAM, y=TARGET, kernel_test=GRAM[:2]),
@@ -173,12 +154,12 @@ CALLS = dict(
         row(fourier.gaussian_split, x=X, y=Y, delta=0.3),
         row(fourier.split_errors, x=X, h=Y + 1, y=Y, delta=0.3),
         row(fourier.first_below, errors=np.array([1.0, 0.5, 0.1]), times=TIMES, threshold=0.2),
-        row(harmonics.multiplicity, degree=2, dim=2),
-        row(harmonics.zonal, t=np.array([0.0, 0.5]), degree=2, dim=2),
-        row(harmonics.fibonacci_sphere, n=10),
-        row(harmonics.zonal_waves, x=SPHERE, degrees=[0, 2], directions=SPHERE[:2]),
-        row(harmonics.degree_norms, x=harmonics.fibonacci_sphere(20), y=np.arange(20.0), degrees=[0, 1]),
-        row(harmonics.quarter_circle_rule, nodes=11),
+        row(sphere.multiplicity, degree=2, dim=2),
+        row(sphere.zonal, t=np.array([0.0, 0.5]), degree=2, dim=2),
+        row(sphere.fibonacci_sphere, n=10),
+        row(sphere.zonal_waves, x=SPHERE, degrees=[0, 2], directions=SPHERE[:2]),
+        row(sphere.degree_norms, x=sphere.fibonacci_sphere(20), y=np.arange(20.0), degrees=[0, 1]),
+        row(sphere.quarter_circle_rule, nodes=11),
         row(images.pixel_centres, size=4),
         row(images.fourier_features, x=np.ones((4, 2)), frequencies=np.ones((3, 2))),
         row(images.cosine_transform, images=rng.normal(size=(4, 4))),
@@ -195,19 +176,19 @@ CALLS = dict(
         row(kernels.sphere_eigenvalues, kernel=kernels.cao_kernel, dim=2, degrees=[0, 1]),
         row(kernels.circle_eigenvalues, frequencies=[0, 1], bias=True),
         row(kernels.lfp_spectrum, xi=K, w2=1.0, a2=1.0, a2w2=1.0),
-        row(landscape.conserved_quantities, model=models.TwoLayer(1, 3, bias=None)),
-        row(landscape.neurons, model=net()),
-        row(landscape.condensed_directions, weights=rng.normal(size=(9, 2))),
-        row(landscape.initial_directions, x=X, y=Y, start=np.array([0.3]), multiplicity=1, steps=50),
-        row(phases.train_scaled, x=X, y=Y, width=4, gamma=1.0, gamma_prime=0.0, draws=1, steps=2),
-        row(phases.top_share, amplitudes=np.arange(1.0, 9.0)),
-        row(phases.predicted_slope, gamma=1.0, gamma_prime=0.0),
+        row(neurons.conserved_quantities, model=models.TwoLayer(1, 3, bias=None)),
+        row(neurons.neurons, model=net()),
+        row(neurons.condensed_directions, weights=rng.normal(size=(9, 2))),
+        row(neurons.initial_directions, x=X, y=Y, start=np.array([0.3]), multiplicity=1, steps=50),
+        row(neurons.train_scaled, x=X, y=Y, width=4, gamma=1.0, gamma_prime=0.0, draws=1, steps=2),
+        row(neurons.top_share, amplitudes=np.arange(1.0, 9.0)),
+        row(neurons.predicted_slope, gamma=1.0, gamma_prime=0.0),
         row(plotting.bin_means, x=X, y=Y, bins=3),
         row(recording.log_spaced, steps=100, count=5),
-        row(recovery.network, name="tanh", shape=(2,), width=3, std=1.0),
+        row(models.network, name="tanh", shape=(2,), width=3, std=1.0),
         row(recovery.optimistic_sample_size, name="matrix", shape=(4, 4), k=2),
         row(recovery.embed, narrow=net(2), wide=net(4)),
-        row(recovery.jacobian, model=net(), x=X),
+        row(kernels.jacobian, model=net(), x=X),
         row(recovery.model_rank, model=net(1), x=X),
         row(recovery.tangent_recovery, model=net(1), x=X, x_test=X, seed=0, repeats=2),
         row(
@@ -285,8 +266,8 @@ WRAPPERS = ("AngularDerivative", "Antisymmetric", "antisymmetric")
 
 # What is accepted on purpose, though it looks bad.
 MEANT = {
-    ("critical_points.loss_at", "parameters", "five dimensions"),  # parameters (..., P)
-    ("harmonics.zonal", "t", "five dimensions"),  # t of any shape, as for all kernels of an angle
+    ("landscape.loss_at", "parameters", "five dimensions"),  # parameters (..., P)
+    ("sphere.zonal", "t", "five dimensions"),  # t of any shape, as for all kernels of an angle
     ("kernels.arc_cosine_0", "t", "five dimensions"),
     ("kernels.arc_cosine_1", "t", "five dimensions"),
     ("kernels.basri_kernel", "t", "five dimensions"),
@@ -296,13 +277,13 @@ MEANT = {
     ("images.band_sums", "values", "five dimensions"),
     ("images.band_errors", "h", "five dimensions"),
     ("images.psnr", "h", "five dimensions"),
-    ("phases.top_share", "amplitudes", "five dimensions"),  # (..., B)
+    ("neurons.top_share", "amplitudes", "five dimensions"),  # (..., B)
     ("plotting.bin_means", "y", "five dimensions"),  # (..., n)
     ("data.mnist", "n_train", "None"),  # all there are
     ("data.mnist", "n_test", "None"),
     ("data.cifar10", "n_train", "None"),
     ("data.cifar10", "n_test", "None"),
-    ("critical_points.parameters_of", "model", "a module of another kind"),
+    ("models.parameters_of", "model", "a module of another kind"),
     *((f"models.{name}", "model", "a module of another kind") for name in WRAPPERS),  # tried when they are called
     *((f"models.{name}", "model", "on the meta device") for name in WRAPPERS),  # where shapes are counted
     ("recording.evaluate", "model", "on the meta device"),
@@ -314,7 +295,7 @@ MEANT = {
 
 # Refused, but by Python: an AttributeError that names what is missing, not what was expected.
 LEFT_TO_PYTHON = {
-    ("training.gradient_flow", "model"),
+    ("flow.gradient_flow", "model"),
     ("recording.Recorder.keep", "outputs"),
     ("interactive.scrub", "trajectory"),
     ("interactive.dial", "curves"),
@@ -361,10 +342,10 @@ def test_bad_input_is_refused(name, argument, spoiler):
 # These draw, time, read or write, or are the checks themselves; their tests stand beside them.
 NO_NUMBERS = ("checks", "claims", "homework", "live", "plotting", "recording", "settings", "sweep")
 ELSEWHERE = {
-    "harmonics.zonals": "a generator for kernels.sphere_eigenvalues, which checks its arguments",
-    "landscape.match_neurons": "takes what member_layers returns",
+    "sphere.zonals": "a generator for kernels.sphere_eigenvalues, which checks its arguments",
+    "neurons.match_neurons": "takes what member_layers returns",
     "interactive.Scrubber": "made by the functions of its module",
-    "live.Panel": "made by live.panel: tests/test_live.py",
+    "interactive.Panel": "made by interactive.panel: tests/test_live.py",
 }
 
 
@@ -407,11 +388,11 @@ with torch.no_grad():
 
 # What odd arguments (tests/fuzz.md) were found to hang, to return NaN or to fail inside numpy and torch.
 FOUND = [
-    ("embedding.merge_neurons", {"model": NOWHERE}, "model must be finite"),  # went on for ever
-    ("embedding.split_neuron", {"model": NOWHERE}, "model must be finite"),
-    ("harmonics.zonal_waves", {"degrees": [0, 2e16]}, "degrees must be below"),  # went on for ever
-    ("harmonics.degree_norms", {"degrees": [0, 2e16]}, "degrees must be below"),
-    ("harmonics.quarter_circle_rule", {"nodes": -1}, "nodes must be a whole number"),
+    ("landscape.merge_neurons", {"model": NOWHERE}, "model must be finite"),  # went on for ever
+    ("landscape.split_neuron", {"model": NOWHERE}, "model must be finite"),
+    ("sphere.zonal_waves", {"degrees": [0, 2e16]}, "degrees must be below"),  # went on for ever
+    ("sphere.degree_norms", {"degrees": [0, 2e16]}, "degrees must be below"),
+    ("sphere.quarter_circle_rule", {"nodes": -1}, "nodes must be a whole number"),
     ("images.pixel_centres", {"size": np.timedelta64(1, "s")}, "size must be a whole number"),
     ("fourier.nudft", {"x": HUGE, "k": HUGE}, "x or k is too large"),
     ("data.sine_sum", {"x": HUGE, "frequencies": HUGE}, "x or frequencies is too large"),
@@ -425,8 +406,8 @@ FOUND = [
     ("flow.decay_rate", {"times": 1e-300 * TIMES}, "times as small as"),
     ("kernels.two_layer_ntk", {"bias": np.zeros(3)}, "bias must be one of"),
     ("kernels.two_layer_ntk", {"trained": torch.ones(2)}, "trained must be one of"),
-    ("landscape.initial_directions", {"sign": np.ones(2)}, "sign must be one of"),
-    ("critical_points.gradient", {"model": nn.Identity()}, "model must have parameters"),
+    ("neurons.initial_directions", {"sign": np.ones(2)}, "sign must be one of"),
+    ("landscape.gradient", {"model": nn.Identity()}, "model must have parameters"),
     ("recovery.recovery_errors", {"seeds": []}, "seeds must hold at least one"),
     ("recovery.recovery_errors", {"shape": (3,)}, "model does not take x"),
     ("recovery.optimistic_sample_size", {"shape": torch.ones(2, requires_grad=True)}, "shape must hold"),
@@ -434,23 +415,23 @@ FOUND = [
     ("training.train", {"progress": np.zeros(2)}, "progress must be one of"),
     ("recording.Recorder", {"y": [[1.0, 2.0], [3.0]]}, "y must be an array of numbers"),
     ("recording.Recorder", {"step": np.zeros(2)}, "step must be a whole number"),
-    ("diagnosis.diagnose", {"x": 3.0}, "x must hold inputs"),
-    ("diagnosis.diagnose", {"directions": 1.5}, "directions must be a whole number"),
+    ("fourier.diagnose", {"x": 3.0}, "x must hold inputs"),
+    ("fourier.diagnose", {"directions": 1.5}, "directions must be a whole number"),
     ("fourier.project", {"x": np.ones((5, 2)), "direction": np.array([1e300, 0.0])}, "x must spread along direction"),
     ("recording.Recorder.keep", {"outputs": None}, "outputs must be a tensor of 2"),
     ("recording.evaluate", {"output": 3}, "output must be a function"),
-    ("training.gradient_flow", {"model": nn.Identity()}, "with parameters to train"),
-    ("recovery.TwoLayerCNN", {"shared": 2}, "shared must be one of"),
-    ("phases.train_scaled", {"y": np.full(12, TINY)}, "loss, relative to that of y = 0, must be finite"),
+    ("flow.gradient_flow", {"model": nn.Identity()}, "with parameters to train"),
+    ("models.TwoLayerCNN", {"shared": 2}, "shared must be one of"),
+    ("neurons.train_scaled", {"y": np.full(12, TINY)}, "loss, relative to that of y = 0, must be finite"),
     ("models.MLP", {"widths": np.array([1, 2**64 - 1, 1], dtype=np.uint64)}, "widths must be at most"),
     ("models.siren", {"omega": 1e-300}, "omega must be at least"),
-    ("recovery.TwoLayerCNN", {"shape": np.array([2**64 - 1], dtype=np.uint64)}, "shape must be at most"),
+    ("models.TwoLayerCNN", {"shape": np.array([2**64 - 1], dtype=np.uint64)}, "shape must be at most"),
     (
         "recovery.tangent_recovery",
         {"model": nn.Linear(1, 1), "x_test": HUGE},
         "tangent model at x_test must be finite",
     ),
-    ("critical_points.hessian_spectrum", {"model": FLAT, "x": HUGE}, "Hessian of the loss must be"),
+    ("landscape.hessian_spectrum", {"model": FLAT, "x": HUGE}, "Hessian of the loss must be"),
     ("kernels.empirical_ntk", {"dtype": np.zeros((0, 3))}, "dtype must be torch.float32"),
 ]
 
@@ -472,7 +453,7 @@ class Pair(nn.Linear):
 
 
 @pytest.mark.parametrize(
-    "name", ["critical_points.gradient", "kernels.empirical_ntk", "recovery.jacobian", "training.train"]
+    "name", ["landscape.gradient", "kernels.empirical_ntk", "kernels.jacobian", "training.train"]
 )
 def test_a_model_that_returns_no_tensor_is_refused(name):
     function, good = CALLS[name]
@@ -483,11 +464,11 @@ def test_a_model_that_returns_no_tensor_is_refused(name):
 @pytest.mark.parametrize(
     ("name", "argument"),
     [
-        ("critical_points.gradient", "x"),
-        ("critical_points.gradient", "y"),
-        ("critical_points.with_parameters", "parameters"),
-        ("embedding.split_curvature", "y"),
-        ("recovery.jacobian", "x"),
+        ("landscape.gradient", "x"),
+        ("landscape.gradient", "y"),
+        ("models.with_parameters", "parameters"),
+        ("landscape.split_curvature", "y"),
+        ("kernels.jacobian", "x"),
         ("recovery.recovery_errors", "y"),
     ],
 )

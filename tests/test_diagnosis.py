@@ -7,7 +7,7 @@ import pytest
 from scipy.spatial.distance import pdist
 
 from fpcourse import fourier, plotting
-from fpcourse.diagnosis import diagnose
+from fpcourse.fourier import diagnose
 from fpcourse.trajectory import Trajectory
 
 RNG = np.random.default_rng(0)

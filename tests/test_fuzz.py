@@ -31,8 +31,8 @@ from fpcourse import models
 from fpcourse.trajectory import Trajectory
 
 DRAWINGS = ("interactive.", "plotting.")  # leave what they are shown to plotly and matplotlib
-LEFT = {"recording.evaluate", "training.gradient_flow"}  # tests/fuzz.md
-AS_IT_IS = {"critical_points.parameters_of"}  # reads off a model what is there, NaN too
+LEFT = {"recording.evaluate", "flow.gradient_flow"}  # tests/fuzz.md
+AS_IT_IS = {"models.parameters_of"}  # reads off a model what is there, NaN too
 HANGS_AFTER = 8  # seconds of the processor; the good calls take milliseconds
 ENTRIES = [np.nan, np.inf, -np.inf, 1e300, -1e300, 1e155, 5e-324, 1e-300, 0.0, -0.0, -1.0, 0.5, 1.0, 7.0]
 SCALES = [1e300, 1e150, 1e-160, 1e-300, -1.0, 0.0, 3.0]

@@ -205,7 +205,7 @@ def test_walkers_move_over_a_landscape_that_stands_still():
     first, second, times = np.array([0.0, 1, 2]), np.array([0.0, 1]), np.array([0.0, 0.5])
     losses = np.arange(6.0).reshape(2, 3)
     paths = np.arange(12.0).reshape(2, 2, 3)
-    data = page_data(interactive.landscape(first, second, losses, paths, times, description="a saddle"))
+    data = page_data(interactive.surface(first, second, losses, paths, times, description="a saddle"))
     surface, *lines, walkers = data["data"]
     np.testing.assert_array_equal(surface["z"], losses)
     np.testing.assert_array_equal(surface["x"], first)
@@ -230,4 +230,4 @@ def test_walkers_move_over_a_landscape_that_stands_still():
 )
 def test_landscape_refuses(losses, paths, message):
     with pytest.raises(ValueError, match=message):
-        interactive.landscape(np.arange(3), np.arange(2), losses, paths, [0, 1], description="")
+        interactive.surface(np.arange(3), np.arange(2), losses, paths, [0, 1], description="")

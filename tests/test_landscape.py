@@ -1,394 +1,415 @@
-"""Conserved quantities: the formula neuron by neuron, the balance of gradients by autograd, and real flow."""
-
-import itertools
+"""Hessians against finite differences, Lanczos against the whole matrix, splitting as an embedding, merging it back."""
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_parameters import randomize
 from torch import nn
 
-from fpcourse import training
-from fpcourse.landscape import (
-    condensed_directions,
-    conserved_quantities,
-    initial_directions,
-    match_neurons,
-    member_layers,
-    neurons,
-)
-from fpcourse.models import MLP, CircularCNN, Ensemble, TwoLayer, antisymmetric
+from fpcourse import 
+from fpcourse.flow import gradient_flow
+from fpcourse.landscape import gradient, gradient_norm, hessian, hessian_spectrum, inertia, loss_at, minimize, polish
+from fpcourse.models import parameters_of, with_parameters
+from fpcourse.landscape import merge_neurons, split_curvature, split_neuron
+from fpcourse.models import MLP, TwoLayer, antisymmetric
+
+KINDS = ["additive", "shift", None, "deep"]
+X = np.linspace(-2, 2, 20)
 
 
-def normals(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+def network(kind, activation="tanh", *, seed=0, m=3, inputs=2, outputs=2) -> nn.Module:
+    if kind == "deep":
+        return randomize(MLP([inputs, m, 4, outputs], activation=activation), seed)
+    return randomize(TwoLayer(inputs, m, outputs, bias=kind, activation=activation, scale=0.5), seed)
 
 
-def network(kind: str, bias, *, seed: int = 0, activation: str = "relu", m: int = 6) -> nn.Module:
-    if kind == "dense":
-        return randomize(TwoLayer(3, m, 2, bias=bias, activation=activation, scale=0.5), seed)
-    return randomize(CircularCNN(m, 5, bias=bias, activation=activation), seed)
+def data(seed=0, n=9, inputs=2, outputs=2):
+    generator = np.random.default_rng(seed)
+    return generator.standard_normal((n, inputs)), generator.standard_normal((n, outputs))
 
 
-def data(kind: str, seed: int = 0):
-    return (normals(9, 3, seed=seed), normals(9, 2, seed=seed + 1)) if kind == "dense" else (
-        normals(8, 16, seed=seed), normals(8, 16, seed=seed + 1))  # fmt: skip
+def flat(model) -> np.ndarray:
+    return nn.utils.parameters_to_vector(model.parameters()).detach().numpy()
 
 
-KINDS = [("dense", "additive"), ("dense", "shift"), ("dense", None), ("conv", False), ("conv", True)]
+def loss_by_hand(model, x, y):
+    """theta -> mean over samples and outputs, with numpy outside the network."""
+
+    def value(theta):
+        nn.utils.vector_to_parameters(torch.as_tensor(theta), model.parameters())
+        with torch.no_grad():
+            return np.mean((model(torch.as_tensor(x)).numpy() - y) ** 2)
+
+    return value
 
 
-@given(st.sampled_from(KINDS), st.integers(1, 4), st.integers(0, 10**6))
-def test_the_formula_neuron_by_neuron(kind_bias, m, seed):
-    kind, bias = kind_bias
-    model = network(kind, bias, seed=seed, m=m)
-    for j, value in enumerate(conserved_quantities(model)):
-        if kind == "dense":
-            expected = sum(a**2 for a in model.a[:, j].tolist()) - sum(w**2 for w in model.w[j].tolist())
-            expected -= model.b[j].item() ** 2 if bias == "additive" else 0.0
-        else:
-            expected = model.a[j].item() ** 2 - sum(r**2 for r in model.kernels[j].tolist())
-            expected -= model.b[j].item() ** 2 if bias else 0.0
-        assert value == pytest.approx(expected, rel=1e-12, abs=1e-12)
-    assert conserved_quantities(model).shape == (m,)
+def differences(value, theta, step):
+    """Central second differences of ``value`` in all pairs of parameters."""
+    units = step * np.eye(len(theta))
+    return np.array([
+        [(value(theta + u + v) - value(theta + u - v) - value(theta - u + v) + value(theta - u - v)) / (4 * step**2)
+         for u in units] for v in units
+    ])  # fmt: skip
 
 
-@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "linear"])
-@pytest.mark.parametrize(("kind", "bias"), KINDS)
-def test_a_step_of_descent_moves_them_by_the_square_of_the_step(kind, bias, activation):
-    """By autograd, no derivative by hand: no first-order term, and the second is |g_out|^2 - |g_in|^2."""
-    model = network(kind, bias, activation=activation)
-    x, y = data(kind)
-    (model(x) - y).square().mean().backward()
-    gradients = torch.cat([parameter.grad.flatten() for parameter in model.parameters()])
-    start = nn.utils.parameters_to_vector(model.parameters()).detach()
-    before, second = conserved_quantities(model), conserved_quantities(model, gradients)
-    for eta in (0.1, 1.0):
-        moved = conserved_quantities(model, start - eta * gradients) - before
-        np.testing.assert_allclose(moved, eta**2 * second, rtol=1e-9, atol=1e-13)
-    assert np.median(np.abs(second)) > 1e-4  # a neuron may be silent on all data, not most of them
-
-
-@pytest.mark.parametrize(("kind", "bias"), [("dense", "additive"), ("conv", True)])
-def test_tanh_moves_them_at_first_order(kind, bias):
-    model = network(kind, bias, activation="tanh")
-    x, y = data(kind)
-    (model(x) - y).square().mean().backward()
-    gradients = torch.cat([parameter.grad.flatten() for parameter in model.parameters()])
-    start = nn.utils.parameters_to_vector(model.parameters()).detach()
-    moved = [np.abs(conserved_quantities(model, start - eta * gradients) - conserved_quantities(model)).max()
-             for eta in (1e-4, 1e-5)]  # fmt: skip
-    assert moved[0] / moved[1] == pytest.approx(10, rel=0.01)
-
-
-@pytest.mark.parametrize(("kind", "bias"), KINDS)
-def test_recorded_training_conserves_them_and_its_end_is_the_model(kind, bias):
-    model = network(kind, bias)
-    x, y = data(kind)
-    run = training.train(model, x, y, steps=200, learning_rate=1e-3, optimizer="gd", record_parameters=True,
-                         snapshots=[0, 100, 200], device="cpu", progress=False)  # fmt: skip
-    quantities = conserved_quantities(model, run.parameters)
-    assert quantities.shape == (3, 6) and quantities.dtype == np.float64
-    np.testing.assert_array_equal(quantities[-1], conserved_quantities(model))
-    for row, parameters in zip(quantities, run.parameters, strict=True):
-        np.testing.assert_array_equal(row, conserved_quantities(model, parameters))
-    moved = np.abs(run.parameters[-1] - run.parameters[0]).max()
-    assert np.abs(quantities - quantities[0]).max() < 0.01 * moved
-
-
-def test_single_precision_is_squared_in_double():
-    model = TwoLayer(1, 1, bias=None)
+def well(width=2, seed=0):
+    """A target that ``width`` tanh neurons almost fit, and a network at their place: a minimum is near."""
+    generator = np.random.default_rng(seed)
+    model = TwoLayer(1, 2, activation="tanh").double()
     with torch.no_grad():
-        model.a[:], model.w[:] = 1e3, 1e-3
-    w = float(np.float32(1e-3))
-    assert conserved_quantities(model)[0] == 1e6 - w**2
+        model.w[:], model.b[:] = torch.tensor([[1.5], [2.0]]), torch.tensor([1.5, -1.4])
+        model.a[:] = torch.tensor([[1.0, -0.8]])
+    y = model(torch.as_tensor(X[:, None])).detach().numpy()[:, 0] + 0.15 * generator.standard_normal(len(X))
+    return model, y
 
 
-def test_it_refuses():
-    model = network("conv", True)
-    for other in (MLP([2, 3, 1]), antisymmetric(model), "relu"):
-        with pytest.raises(ValueError, match="model must be a TwoLayer or a CircularCNN"):
-            conserved_quantities(other)
-    for shape in ((41,), (3, 43), (0, 42)):
-        with pytest.raises(ValueError, match="parameters must"):
-            conserved_quantities(model, np.ones(shape))
-    with pytest.raises(ValueError, match="parameters must have 1 or 2 dimension"):
-        conserved_quantities(model, np.ones((1, 1, 42)))
-    with pytest.raises(ValueError, match="parameters must be finite"):
-        conserved_quantities(model, np.full(42, np.nan))
+@pytest.mark.parametrize("kind", KINDS)
+def test_hessian_and_gradient_against_finite_differences(kind):
+    model, (x, y) = network(kind), data()
+    theta = flat(model).copy()
+    np.testing.assert_array_equal(parameters_of(model), theta)
+    by_autograd, slope, norm = hessian(model, x, y), gradient(model, x, y), gradient_norm(model, x, y)
+    np.testing.assert_array_equal(by_autograd, by_autograd.T)  # to the last bit
+    np.testing.assert_array_equal(flat(model), theta)  # the model is left alone
+    value = loss_by_hand(model, x, y)
+    np.testing.assert_allclose(by_autograd, differences(value, theta, 1e-4), atol=2e-6 * np.abs(by_autograd).max())
+    slopes = [(value(theta + u) - value(theta - u)) / 2e-6 for u in 1e-6 * np.eye(len(theta))]
+    np.testing.assert_allclose(slope, slopes, atol=1e-7 * norm)
+    assert norm == pytest.approx(np.linalg.norm(slopes), rel=1e-7)
 
 
-def near(u, v):
-    """Every row of u is a row of v."""
-    return (np.abs(u[:, None] - np.asarray(v)[None]).max(axis=2).min(axis=1) < 1e-6).all()
+def test_single_precision_models_are_read_in_double():
+    x, y = data()
+    model = network(None).float()
+    np.testing.assert_array_equal(hessian_spectrum(model, x, y), hessian_spectrum(model.double(), x, y))
+
+
+def test_spectrum_is_ascending_and_its_ends_are_those_of_lanczos():
+    model, (x, y) = network("deep", m=8), data()
+    every = hessian_spectrum(model, x, y)
+    np.testing.assert_allclose(every, np.sort(np.linalg.eigvals(hessian(model, x, y)).real), atol=1e-12)
+    ends = hessian_spectrum(model, x, y, extreme=3)
+    np.testing.assert_allclose(ends, np.concatenate([every[:3], every[-3:]]), atol=1e-9)
+    np.testing.assert_array_equal(ends, hessian_spectrum(model, x, y, extreme=3))
+
+
+def test_lanczos_among_many_zeros():
+    """An embedded network has hundreds of zero eigenvalues, on which a relative tolerance never converges."""
+    narrow = randomize(TwoLayer(2, 2, bias=None, activation="tanh"))
+    x = data()[0]
+    y = narrow(torch.as_tensor(x)).detach()
+    wide = narrow
+    for i in range(40):
+        wide = split_neuron(wide, i, 0.3 + 0.01 * i)
+    every, ends = hessian_spectrum(wide, x, y), hessian_spectrum(wide, x, y, extreme=8)
+    np.testing.assert_allclose(ends, np.concatenate([every[:8], every[-8:]]), atol=1e-12 * every[-1])
+    assert inertia(ends) == (0, 10, 6)
+    flat_place = TwoLayer(2, 3, bias=None, w_std=0, a_std=0)  # relu, all weights zero
+    np.testing.assert_array_equal(hessian_spectrum(flat_place, x, y[:, :1], extreme=2), np.zeros(4))
+
+
+def test_spectrum_of_linear_regression():
+    model = randomize(MLP([2, 3], activation="linear"))
+    x, y = data(outputs=3)
+    block = np.c_[np.ones(9), x].T @ np.c_[np.ones(9), x] * 2 / (9 * 3)  # linear regression, three times
+    expected = np.sort(np.tile(np.linalg.eigvalsh(block), 3))
+    np.testing.assert_allclose(hessian_spectrum(model, x, y), expected, rtol=1e-10)
+
+
+def test_inertia_counts():
+    assert inertia([-2.0, -1e-13, 0.0, 1e-3, 1.0]) == (1, 2, 2)
+    assert inertia([-2.0, -1e-13, 0.0, 1e-3, 1.0], tolerance=1e-14) == (2, 1, 2)
+    assert inertia(np.zeros(3)) == (0, 3, 0)
+    for unit in (1e-6, 1e6):
+        assert inertia(unit * np.array([-2.0, -1e-13, 0.0, 1e-3, 1.0])) == (1, 2, 2)
+
+
+def test_lanczos_where_some_parameters_do_nothing_and_up_to_half_of_them():
+    model, (x, y) = network(None, "relu", m=3, outputs=1), data(outputs=1)
+    with torch.no_grad():
+        model.w[2] = 0  # for relu the rows of such a neuron in the Hessian are zero
+    every = hessian_spectrum(model, x, y)
+    np.testing.assert_allclose(
+        hessian_spectrum(model, x, y, extreme=4), np.r_[every[:4], every[-4:]], atol=1e-10 * every[-1]
+    )
+    for too_many in (5, 6):
+        with pytest.raises(ValueError, match="extreme must be less than half of the 9 parameters"):
+            hessian_spectrum(model, x, y, extreme=too_many)
+    even = network(None, m=2, inputs=1, outputs=1)
+    with pytest.raises(ValueError, match="extreme must be less than half of the 4 parameters"):
+        hessian_spectrum(even, x[:, :1], y, extreme=2)
+
+
+def test_a_quadratic_loss_is_polished_in_one_step_the_shortest():
+    """Linear regression with fewer samples than weights: numpy's least-squares solution nearest to the start."""
+    model, (x, y) = randomize(MLP([4, 1], activation="linear")), data(n=3, inputs=4, outputs=1)
+    start, inputs = flat(model).copy(), np.c_[x, np.ones(3)]
+    step = np.linalg.lstsq(inputs, y[:, 0] - inputs @ start, rcond=None)[0]
+    np.testing.assert_allclose(flat(polish(model, x, y, steps=1)), start + step, atol=1e-12)
+
+
+def test_minimize_reaches_a_minimum_and_polish_a_saddle():
+    model, y = well()
+    model.w.data += 0.2
+    least = minimize(model, X, y)
+    assert gradient_norm(least, X, y) <= 1e-12
+    assert inertia(hessian_spectrum(least, X, y)) == (0, 0, 6)
+    value = loss_by_hand(least, X[:, None], y[:, None])
+    theta = flat(least).copy()
+    assert value(theta) < loss_by_hand(model, X[:, None], y[:, None])(flat(model).copy())
+    saddle = split_neuron(least, 0, -0.5)
+    for alpha in (0.5, -0.5):
+        split = split_neuron(least, 0, alpha)
+        if inertia(hessian_spectrum(split, X, y)).negative:
+            saddle = split
+    assert inertia(hessian_spectrum(saddle, X, y)).negative > 0
+    moved = randomize(split_neuron(saddle, 0, 0), 1)
+    nn.utils.vector_to_parameters(torch.as_tensor(flat(saddle) + 1e-4), saddle.parameters())
+    before = flat(saddle).copy()
+    polished = polish(saddle, X, y)
+    assert gradient_norm(polished, X, y) <= 1e-12
+    assert np.linalg.norm(flat(polished) - before) < 0.01  # the saddle nearby, not a minimum elsewhere
+    assert inertia(hessian_spectrum(polished, X, y)).negative > 0
+    np.testing.assert_array_equal(flat(saddle), before)
+    with pytest.raises(RuntimeError, match=r"no critical point was reached: \|gradient\|"):
+        polish(moved, X, y, steps=1)
+
+
+def test_polish_halves_a_step_that_overshoots():
+    """y = tanh x, start at 1 tanh(0.2 x): the full Newton step does not lead to a critical point, halved ones do."""
+    start = with_parameters(TwoLayer(1, 1, bias=None, activation="tanh"), [0.2, 1.0])
+    np.testing.assert_allclose(flat(polish(start, X, np.tanh(X))), [1, 1], atol=1e-10)
+
+
+def test_a_minimum_at_infinity_is_an_error():
+    model = TwoLayer(1, 1, activation="tanh", bias=None)
+    with pytest.raises(RuntimeError, match="no critical point"):
+        minimize(model, X, np.sign(X), tolerance=1e-300)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.sampled_from(KINDS), st.sampled_from(["tanh", "relu", "leaky_relu", "sine", torch.sigmoid]),
+    st.integers(0, 2), st.floats(-3, 3).filter(lambda alpha: min(abs(alpha), abs(1 - alpha)) > 1e-3),
+    st.integers(0, 1), st.integers(0, 10**6),
+)  # fmt: skip
+def test_splitting_keeps_the_function_and_merging_undoes_it(kind, activation, neuron, alpha, layer, seed):
+    layer = layer if kind == "deep" else 0
+    model, x = network(kind, activation, seed=seed), torch.as_tensor(data(seed)[0])
+    before = flat(model).copy()
+    wide = split_neuron(model, neuron, alpha, layer=layer)
+    np.testing.assert_array_equal(flat(model), before)
+    per_neuron = 2 + 2 + (kind is not None) if kind != "deep" else (2 + 1 + 4, 3 + 1 + 2)[layer]
+    assert len(flat(wide)) == len(before) + per_neuron
+    size = 1 + abs(alpha) * np.abs(before).sum() ** 2
+    np.testing.assert_allclose(wide(x).detach(), model(x).detach(), atol=1e-13 * size)
+    narrow = merge_neurons(wide, layer=layer)
+    assert len(flat(narrow)) == len(before)
+    np.testing.assert_allclose(narrow(x).detach(), model(x).detach(), atol=1e-12 * size)
+
+
+def test_where_the_copy_goes_and_what_it_gets():
+    model = network("additive")
+    wide = split_neuron(model, 1, 0.3)
+    torch.testing.assert_close(wide.w, model.w[[0, 1, 2, 1]])
+    torch.testing.assert_close(wide.b, model.b[[0, 1, 2, 1]])
+    torch.testing.assert_close(wide.a[:, [1, 3]], model.a[:, [1]] * torch.tensor([0.7, 0.3]))
+    deep = split_neuron(network("deep"), 2, 0.3, layer=1)
+    assert (deep.layers[1].out_features, deep.layers[2].in_features) == (5, 5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_embedded_critical_point_is_critical_and_counts_never_decrease(kind):
+    """By descent to a critical point of each kind of network first; the direction along alpha is flat."""
+    x, y = X, np.tanh(1.5 * X + 0.5) + 0.1 * np.cos(9 * X)
+    if kind == "deep":
+        model = randomize(MLP([1, 1, 1, 1]), 4)
+    else:
+        model = TwoLayer(1, 1, bias=kind, activation="tanh", b_std=0.1).double()
+    narrow = minimize(model, x, y, tolerance=1e-11)
+    for layer in (0, 1) if kind == "deep" else (0,):
+        for alpha in (0.3, -0.7):
+            wide = split_neuron(narrow, 0, alpha, layer=layer)
+            assert gradient_norm(wide, x, y) < 1e-10
+            before, after = (inertia(hessian_spectrum(net, x, y), tolerance=1e-9) for net in (narrow, wide))
+            assert all(b >= a for a, b in zip(before, after, strict=True))
+            assert after.zero >= before.zero + 1
 
 
 @pytest.mark.parametrize("bias", ["additive", None])
-def test_neurons_of_a_two_layer_network_make_its_function(bias):
-    model = randomize(TwoLayer(3, 6, 2, bias=bias))
-    weights, amplitudes = neurons(model)
-    x = normals(9, 3)
-    inputs = torch.cat([x, torch.ones(9, 1)], dim=1)[:, : weights.shape[1]]
-    by_hand = torch.relu(inputs @ torch.as_tensor(weights).T) @ model.a.T
-    np.testing.assert_allclose(by_hand.detach(), model(x).detach())
-    for j in range(6):
-        np.testing.assert_allclose(amplitudes[j], model.a[:, j].norm().item() * np.linalg.norm(weights[j]))
+def test_the_curvature_of_pulling_a_split_neuron_apart(bias):
+    """In the coordinates of the proof the wide Hessian has blocks H, alpha (1 - alpha) G and 0."""
+    x, y = data(n=12, outputs=1)
+    y = np.tanh(x @ [1.0, 0.5])[:, None] + 0.2 * y
+    start = randomize(TwoLayer(2, 2, bias=bias, activation="tanh", scale=0.5), 1)
+    start.w.data[:], start.a.data[:] = torch.tensor([[1.0, 0.5], [0.3, -1.0]]), torch.tensor([[2.0, 0.3]])
+    narrow = minimize(start, x, y)
+    width = 2 + (bias is not None)
+    for neuron, alpha in ((0, 0.3), (1, 1.7)):
+        G = split_curvature(narrow, neuron, x, y)
+        assert G.shape == (width, width)
+        wide = split_neuron(narrow, neuron, alpha)
+        full = hessian(wide, x, y)
+        inner = [2 * neuron, 2 * neuron + 1] + ([6 + neuron] if bias else [])
+        copied = [4, 5] + ([8] if bias else [])
+        apart = np.zeros((len(full), width))
+        apart[inner, range(width)], apart[copied, range(width)] = alpha, alpha - 1
+        np.testing.assert_allclose(apart.T @ full @ apart, alpha * (1 - alpha) * G, atol=1e-12)
+        outputs = (9 if bias else 6) + np.arange(3)
+        shift = np.zeros(len(full))
+        shift[outputs[neuron]], shift[outputs[2]] = -1, 1
+        np.testing.assert_allclose(full @ shift, 0, atol=1e-11)
 
 
-def test_neurons_of_an_mlp_and_of_recorded_rows():
-    model = randomize(MLP([3, 5, 1]))
-    run = training.train(
-        model, normals(8, 3), normals(8, 1), steps=3, learning_rate=0.1, record_parameters=True, progress=False
-    )
-    weights, amplitudes = neurons(model, run.parameters)
-    assert weights.shape == (len(run), 5, 4) and amplitudes.shape == (len(run), 5)
-    first, last = model.layers
-    now = np.column_stack([first.weight.detach(), first.bias.detach()])
-    np.testing.assert_allclose(weights[-1], now)
-    np.testing.assert_allclose(amplitudes[-1], np.abs(last.weight.detach().numpy()[0]) * np.linalg.norm(now, axis=1))
-    np.testing.assert_allclose(neurons(model)[0], now)
+def test_the_curvature_leaves_a_single_precision_model_as_it_was():
+    model, (x, y) = network(None, outputs=1).float(), data(outputs=1)
+    in_double = split_curvature(network(None, outputs=1), 0, x, y)
+    np.testing.assert_allclose(split_curvature(model, 0, x, y), in_double, rtol=1e-5)
+    assert model.w.dtype == torch.float32
 
 
-@pytest.mark.parametrize(
-    "model",
-    [MLP([3, 4, 4, 1]), MLP([3, 1]), TwoLayer(2, 3, bias="shift"), CircularCNN(2, 3), antisymmetric(MLP([1, 1]))],
-)
-def test_neurons_refuses(model):
-    with pytest.raises(ValueError, match="hidden layer"):
-        neurons(model)
+def test_the_strongest_neuron_comes_first_and_founds_the_group():
+    """Strength is |a| |w|: here 6, 1 and 4. The tolerance is relative to the strongest of a group."""
+    model = with_parameters(TwoLayer(1, 3, bias=None, activation="tanh"), [2.0, 0.1, 4.0, 3.0, 10.0, 1.0])
+    merged = merge_neurons(model)
+    np.testing.assert_array_equal(merged.w.detach()[:, 0], [2, 4, 0.1])
+    np.testing.assert_array_equal(merged.a.detach()[0], [3, 1, 10])
+    for unit in (0.01, 100.0):
+        near = with_parameters(model, unit * np.array([1.0, 1.05, 3.0, 2.0, 1.0, 1.0]))
+        assert [len(merge_neurons(near, tolerance=each).w) for each in (0.04, 0.06)] == [3, 2]
 
 
-def test_clusters_are_found_whatever_the_lengths():
-    generator = np.random.default_rng(0)
-    axes = np.array([[1.0, 0, 0, 0], [-1, 0, 0, 0], [0, 0, 1, 0]])
-    truth = np.repeat([0, 1, 2], [12, 7, 3])
-    weights = (axes[truth] + 0.03 * generator.normal(size=(22, 4))) * generator.uniform(1e-6, 10, (22, 1))
-    lonely = np.array([[0, 1.0, 0, 0], [0, 0, 0, 2.0], [0, 0, 0.1, 2.0]])
-    order = generator.permutation(25)
-    found = condensed_directions(np.vstack([weights, lonely])[order])
-    np.testing.assert_array_equal(found.sizes, [12, 7, 3])
-    np.testing.assert_array_equal(found.labels, np.append(truth, [-1, -1, -1])[order])
-    np.testing.assert_allclose(np.linalg.norm(found.directions, axis=1), 1)
-    assert (np.sum(found.directions * axes, axis=1) > 0.999).all()
-    assert found.share == 22 / 25
-    np.testing.assert_array_equal(condensed_directions(np.vstack([weights, lonely]), smallest=2).sizes, [12, 7, 3, 2])
-    assert len(condensed_directions(np.vstack([weights, lonely]), smallest=1).sizes) == 5
+def test_a_merged_group_is_the_mean_weighted_by_the_amplitudes():
+    model = with_parameters(TwoLayer(1, 3, bias=None, activation="tanh"), [1.0, 1.1, 1.2, 3.0, 1.0, 0.0])
+    merged = merge_neurons(model, groups=np.zeros(3))  # the third is silent and has no say
+    np.testing.assert_allclose(flat(merged), [1.025, 4.0], rtol=1e-14)
+    along_an_axis = with_parameters(TwoLayer(2, 2, bias=None), [1.0, 0.0, 3.0, 0.0, 1.0, -2.0])
+    merged, x = merge_neurons(along_an_axis), torch.as_tensor(data()[0])  # relu, lengths 1 and 3
+    assert len(merged.w) == 1
+    torch.testing.assert_close(merged(x), along_an_axis(x))
 
 
-def test_the_cosine_is_the_border():
-    angles = np.deg2rad([0, 9, 18, 90])
-    fan = np.column_stack([np.cos(angles), np.sin(angles)])
-    assert condensed_directions(fan, cosine=np.cos(np.deg2rad(9.1))).sizes.tolist() == [3]  # the middle one sees both
-    assert condensed_directions(fan, cosine=np.cos(np.deg2rad(8.9)), smallest=1).sizes.tolist() == [1, 1, 1, 1]
-
-
-def test_a_neuron_belongs_to_one_cluster_and_the_largest_are_founded_first():
-    def fan(*degrees):
-        return np.column_stack([np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))])
-
-    narrow = {"cosine": np.cos(np.deg2rad(15)), "smallest": 1}
-    assert condensed_directions(fan(0, 10, 20, 30, 40), **narrow).sizes.tolist() == [3, 2]
-    # 18 has six neighbours, which are taken, and is alone all the same: the four at 90 come first
-    crowd = (*range(-14, 15, 2), 18, 90, 91, 92, 93)
-    assert condensed_directions(fan(*crowd), **narrow).sizes.tolist() == [15, 4, 1]
-
-
-def test_random_directions_hold_no_cluster_of_three():
-    """What the threshold is for: pairs within 18 degrees occur by chance in 6 dimensions, triples do not."""
-    draws = [np.random.default_rng(seed).normal(size=(50, 6)) for seed in range(200)]
-    pairs = [len(condensed_directions(draw, smallest=2).sizes) for draw in draws]
-    triples = [len(condensed_directions(draw).sizes) for draw in draws]
-    assert 0.4 < np.mean(pairs) < 0.9 and np.mean(triples) < 0.03
-    assert condensed_directions(draws[0]).directions.shape == (0, 6) or triples[0]
-
-
-@pytest.mark.parametrize(
-    ("weights", "options", "message"),
-    [
-        (np.zeros((3, 2)), {}, "direction"),
-        (np.ones(3), {}, "dimension"),
-        (np.full((3, 2), np.nan), {}, "finite"),
-        (np.ones((3, 2)), {"cosine": 1.0}, "cosine"),
-        (np.ones((3, 2)), {"cosine": 0.0}, "cosine"),
-        (np.ones((3, 2)), {"smallest": 0}, "smallest"),
-    ],
-)
-def test_clustering_refuses(weights, options, message):
-    with pytest.raises(ValueError, match=message):
-        condensed_directions(weights, **options)
-
-
-def scene(seed, n=30, d=5):
-    generator = np.random.default_rng(seed)
-    return generator.normal(size=(n, d)), generator.normal(size=n), generator.normal(size=(40, d))
-
-
-@pytest.mark.parametrize("sign", [1, -1])
-@pytest.mark.parametrize("seed", range(5))
-def test_multiplicity_one_ends_at_the_mean_and_two_at_the_eigenvectors(sign, seed):
-    x, y, start = scene(seed)
-    mean = sign * y @ x
-    assert near(initial_directions(x, y, start, multiplicity=1, sign=sign), [mean / np.linalg.norm(mean)])
-    values, vectors = np.linalg.eigh((x * y[:, None]).T @ x)
-    top = vectors[:, np.argmax(sign * values)]
-    ends = initial_directions(x, y, start, multiplicity=2, sign=sign)
-    assert near(ends, [top, -top])
-    np.testing.assert_array_equal(np.sign(ends @ top), np.sign(start @ top))  # each to the end on its own side
-
-
-@pytest.mark.parametrize("dim", [2, 3, 5])
-def test_the_summits_over_orthonormal_points(dim):
-    """V = sum u_i^3 has dim + 1 summits: each basis vector, and the middle of the orthant where all u_i < 0."""
-    points, _ = np.linalg.qr(np.random.default_rng(dim).normal(size=(dim, dim)))
-    summits = np.vstack([points, -points.sum(axis=0) / np.sqrt(dim)])
-    start = np.vstack([np.random.default_rng(1).normal(size=(200, dim)), points.sum(axis=0) + 0.1 * points[0]])
-    start = np.vstack([start, -start])
-    for sign in (1, -1):
-        ends = initial_directions(points, np.ones(dim), 5 * start, multiplicity=3, sign=sign)
-        assert near(ends, sign * summits) and near(sign * summits, ends)
-
-
-@pytest.mark.parametrize("p", [3, 4, 5])
-def test_higher_multiplicities_end_on_summits(p):
-    x, y, start = scene(p)
-    for sign in (1, -1):
-        ends = initial_directions(x, y, start, multiplicity=p, sign=sign)
-        height = sign * (ends @ x.T) ** p @ y
-        begin = start / np.linalg.norm(start, axis=1, keepdims=True)
-        assert (height >= sign * (begin @ x.T) ** p @ y).all()
-        for shift in 1e-3 * np.random.default_rng(0).normal(size=(20, 5)):  # nothing near is higher
-            aside = (ends + shift) / np.linalg.norm(ends + shift, axis=1, keepdims=True)
-            assert (sign * (aside @ x.T) ** p @ y < height).all()
-
-
-@pytest.mark.parametrize("p", [1, 2, 3, 4, 5])
-def test_the_way_to_the_summits_does_not_depend_on_the_units(p):
-    """Every step is a ratio in which the units of x and y drop out: powers of two, so to the last bit."""
-    x, y, start = scene(p, n=12, d=3)
-    ends = initial_directions(x, y, start, multiplicity=p)
-    for unit_x, unit_y in ((2.0**7, 1.0), (2.0**-7, 1.0), (1.0, 2.0**7), (1.0, 2.0**-7)):
-        again = initial_directions(unit_x * x, unit_y * y, start, multiplicity=p)
-        np.testing.assert_array_equal(again, ends)
-    y[0] = 0  # a target that pulls nowhere
-    without = initial_directions(x[1:], y[1:], start, multiplicity=p)
-    np.testing.assert_allclose(initial_directions(x, y, start, multiplicity=p), without, atol=1e-7)
-
-
-@pytest.mark.parametrize(
-    ("changed", "error", "message"),
-    [
-        ({"y": np.zeros(30)}, ValueError, "all zero"),
-        ({"y": np.ones(29)}, ValueError, "same number"),
-        ({"start": np.ones((4, 6))}, ValueError, "same number"),
-        ({"start": np.zeros((4, 5))}, ValueError, "direction"),
-        ({"multiplicity": 0}, ValueError, "multiplicity"),
-        ({"sign": 0}, ValueError, "sign"),
-        ({"steps": 1}, RuntimeError, "still move after 1 steps"),
-    ],
-)
-def test_initial_directions_refuses(changed, error, message):
-    x, y, start = scene(0)
-    with pytest.raises(error, match=message):
-        initial_directions(**({"x": x, "y": y, "start": start, "multiplicity": 3} | changed))
-
-
-def random_layers(widths, seed):
-    rng = np.random.default_rng(seed)
-    return [(rng.normal(size=(n, m)), rng.normal(size=n)) for m, n in itertools.pairwise(widths)]
-
-
-def function_of(layers, x, activation=np.tanh):
-    for weight, bias in layers[:-1]:
-        x = activation(x @ weight.T + bias)
-    return x @ layers[-1][0].T + layers[-1][1]
-
-
-def distance(one, other):
-    return np.sqrt(sum(((w - v) ** 2).sum() + ((b - c) ** 2).sum() for (w, b), (v, c) in zip(one, other, strict=True)))
-
-
-@given(st.lists(st.integers(1, 6), min_size=2, max_size=5), st.integers(0, 2**16), st.booleans())
-def test_matched_network_is_the_same_function_and_no_farther(widths, seed, odd):
-    net, reference = random_layers(widths, seed), random_layers(widths, seed + 1)
-    matched = match_neurons(net, reference, odd=odd)
-    x = np.random.default_rng(seed).normal(size=(7, widths[0]))
-    activation = np.tanh if odd else lambda z: np.maximum(z, 0)
-    np.testing.assert_allclose(function_of(matched, x, activation), function_of(net, x, activation), atol=1e-10)
-    assert distance(matched, reference) <= distance(net, reference) + 1e-12
-    again = match_neurons(matched, reference, odd=odd)
-    assert distance(again, matched) == 0, "it stopped before nothing could be gained any more"
-
-
-@pytest.mark.parametrize("odd", [False, True])
-@pytest.mark.parametrize("widths", [[2, 5, 3], [20, 8, 7, 1], [30, 12, 4, 3, 1]])
-def test_shuffled_copy_is_put_in_order(widths, odd):
-    reference, rng = random_layers(widths, 0), np.random.default_rng(1)
-    shuffled = [(w.copy(), b.copy()) for w, b in reference]
-    for i in range(len(shuffled) - 1):
-        order = rng.permutation(len(shuffled[i][1]))
-        signs = rng.choice([-1.0, 1.0], len(order)) if odd else np.ones(len(order))
-        (w, b), (out, out_bias) = shuffled[i : i + 2]
-        shuffled[i : i + 2] = (w[order] * signs[:, None], b[order] * signs), (out[:, order] * signs, out_bias)
-    assert distance(shuffled, reference) > 1
-    assert distance(match_neurons(shuffled, reference, odd=odd), reference) < 1e-12
-
-
-@pytest.mark.parametrize("odd", [False, True])
-def test_one_hidden_layer_is_matched_as_well_as_possible(odd):
-    net, reference = random_layers([2, 4, 2], 2), random_layers([2, 4, 2], 3)
-    (w, b), (out, out_bias) = net
-    best = min(
-        distance([(w[list(p)] * s[:, None], b[list(p)] * s), (out[:, list(p)] * s, out_bias)], reference)
-        for p in itertools.permutations(range(4))
-        for s in map(np.array, itertools.product((1.0, -1.0) if odd else (1.0,), repeat=4))
-    )
-    assert distance(match_neurons(net, reference, odd=odd), reference) == pytest.approx(best, abs=1e-12)
-
-
-@pytest.mark.parametrize("odd", [False, True])
-@pytest.mark.parametrize("unit", [2.0**-30, 2.0**30])
-def test_matching_does_not_depend_on_the_size_of_the_weights(odd, unit):
-    net, reference = random_layers([3, 6, 5, 2], 7), random_layers([3, 6, 5, 2], 8)
-    scaled = ([(unit * w, unit * b) for w, b in network] for network in (net, reference))
-    matched = [(w / unit, b / unit) for w, b in match_neurons(*scaled, odd=odd)]
-    assert distance(matched, match_neurons(net, reference, odd=odd)) == 0
-
-
-def test_matching_leaves_its_arguments_and_takes_tensors():
-    net, reference = random_layers([1, 5, 4, 1], 4), random_layers([1, 5, 4, 1], 5)
-    before = [(w.copy(), b.copy()) for w, b in net]
-    matched = match_neurons([(torch.as_tensor(w), torch.as_tensor(b)) for w, b in net], reference, odd=True)
-    assert distance(net, before) == 0 and distance(matched, net) > 0
-    assert distance(matched, match_neurons(net, reference, odd=True)) == 0
-
-
-def test_match_neurons_refuses():
-    net = random_layers([1, 5, 4, 1], 6)
-    with pytest.raises(ValueError, match="the same widths"):
-        match_neurons(net, random_layers([1, 4, 5, 1], 6), odd=True)
-    with pytest.raises(ValueError, match="at least one pair"):
-        match_neurons([], net, odd=True)
-    with pytest.raises(ValueError, match="at least one pair"):
-        match_neurons(net, [1, 2], odd=True)
-    for wrong in ([net[0], net[2]], [(net[0][0], net[1][1])], [(net[0][0].T, net[0][1])]):
-        with pytest.raises(ValueError, match="fit together"):
-            match_neurons(wrong, net, odd=True)
-    with pytest.raises(ValueError, match="must be finite"):
-        match_neurons([(np.full((5, 1), np.nan), net[0][1]), *net[1:]], net, odd=True)
-
-
-def test_layers_of_the_members_are_their_networks_before_further_training():
-    model = Ensemble([2, 5, 4, 3], members=3).double()  # no conversion that would copy by itself
-    x = normals(6, 2)
-    outputs = model(x).detach().reshape(6, 3, 3)
-    layers = member_layers(model)
+def test_groups_name_what_is_merged_and_what_is_left_out():
+    model, x = network("additive", m=5, outputs=1), torch.as_tensor(data()[0])
     with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.zero_()
-    for m in range(3):
-        np.testing.assert_allclose(function_of(layers[m], x.numpy()), outputs[:, m], atol=1e-12)
-        assert all(array.dtype == np.float64 for pair in layers[m] for array in pair)
-    with pytest.raises(ValueError, match="must be an Ensemble"):
-        member_layers(MLP([2, 5, 3]))
+        model.w[1], model.b[1], model.a[0, 1] = -1.01 * model.w[0], -1.01 * model.b[0], -model.a[0, 0]
+        model.a[0, 4] = 0
+    merged = merge_neurons(model, groups=[7, 7, 0, 3, -1])
+    assert merged.w.shape == (3, 2)
+    torch.testing.assert_close(merged(x), model(x), atol=1e-3, rtol=0)
+    for wrong in ([0, 0, 1], -np.ones(5)):
+        with pytest.raises(ValueError, match="groups must hold 5 numbers"):
+            merge_neurons(model, groups=wrong)
+
+
+def test_odd_and_homogeneous_neurons_are_recognised():
+    x = torch.as_tensor(data()[0])
+    for activation, factor, width in (("tanh", -1, 3), ("sine", -1, 3), ("relu", 2.5, 3), ("leaky_relu", 0.2, 3),
+                                      ("linear", -2.0, 3), ("relu", -1, 4), ("tanh", 2.5, 4),
+                                      (torch.sigmoid, -1, 4)):  # fmt: skip
+        model = network("additive", activation, m=4)
+        with torch.no_grad():
+            model.w[3], model.b[3] = factor * model.w[0], factor * model.b[0]
+        merged = merge_neurons(model)
+        assert len(merged.w) == width, (activation, factor)
+        np.testing.assert_allclose(merged(x).detach(), model(x).detach(), atol=1e-12)
+
+
+def test_nearly_equal_neurons_merge_with_an_error_of_second_order():
+    x = torch.as_tensor(data()[0])
+    gaps = []
+    for apart in (1e-2, 1e-3):
+        model = network("additive", m=3, outputs=1)
+        with torch.no_grad():
+            model.a[0, 1] = 0.5 * model.a[0, 0]
+            model.w[1], model.b[1] = model.w[0] + apart, model.b[0] - apart
+        assert len(merge_neurons(model, tolerance=1e-4).w) == 3
+        merged = merge_neurons(model, tolerance=0.1)
+        assert len(merged.w) == 2
+        gaps.append((merged(x) - model(x)).detach().abs().max().item())
+    assert gaps[0] / gaps[1] == pytest.approx(100, rel=0.2)
+
+
+def test_silent_neurons_merge_too():
+    model = network(None, "relu", m=4)
+    with torch.no_grad():
+        model.w[2:] = 0
+        model.a[:, 1] = 0
+    x = torch.as_tensor(data()[0])
+    merged = merge_neurons(model)
+    assert len(merged.w) == 3
+    torch.testing.assert_close(merged(x), model(x))
+
+
+def test_the_loss_at_many_places():
+    model, (x, y) = network("shift"), data()
+    places = np.random.default_rng(1).standard_normal((2, 3, len(flat(model))))
+    by_hand = [[loss_by_hand(model, x, y)(theta) for theta in row] for row in places]
+    np.testing.assert_allclose(loss_at(model, x, y, places), by_hand, rtol=1e-14)
+    assert loss_at(model, x, y, places[0, 0]).shape == ()
+
+
+def test_gradient_flow_of_a_linear_model_is_the_closed_solution():
+    """theta(t) = theta* + V exp(-lambda t) V^T (theta(0) - theta*), with the Hessian of least squares."""
+    model, (x, y) = randomize(MLP([2, 2])), data()
+    eigenvalues, basis = np.linalg.eigh(hessian(model, x, y))
+    start, end = flat(model).copy(), flat(minimize(model, x, y))
+    times = np.array([0.0, 0.3, 1.0, 20.0])
+    run = gradient_flow(model, x, y, times)
+    decay = np.exp(-eigenvalues * times[:, None]) * (basis.T @ (start - end))
+    np.testing.assert_allclose(run.parameters, end + decay @ basis.T, atol=1e-5)
+    np.testing.assert_array_equal(flat(model), start)
+    for theta, outputs, loss in zip(run.parameters, run.outputs, run.losses, strict=True):
+        there = with_parameters(model, theta)(torch.as_tensor(x)).detach().numpy()
+        np.testing.assert_allclose(outputs, there, atol=1e-14)
+        assert loss == pytest.approx(np.mean((there - y) ** 2), rel=1e-12)
+    np.testing.assert_array_equal(run.inputs, x)
+
+
+def test_other_parameters_go_into_a_copy():
+    model = network("additive")
+    before = flat(model).copy()
+    np.testing.assert_array_equal(flat(with_parameters(model, 2 * before)), 2 * before)
+    np.testing.assert_array_equal(flat(model), before)
+
+
+def test_the_flow_from_zero_to_one():
+    model, (x, y) = randomize(MLP([2, 2])), data()
+    np.testing.assert_array_equal(gradient_flow(model, x, y, [0.0, 1.0]).times, [0, 1])
+
+
+def test_the_landscape_is_one_room():
+    assert landscape.split_neuron is split_neuron and landscape.hessian_spectrum is hessian_spectrum
+
+
+def test_they_refuse():
+    model, (x, y) = network("additive"), data()
+    for wrong in (y[:, :1], y[:5], np.full_like(y, np.nan)):
+        with pytest.raises(ValueError, match="y must"):
+            gradient_norm(model, x, wrong)
+    with pytest.raises(ValueError, match="model must be a torch module"):
+        hessian("tanh", x, y)
+    with pytest.raises(ValueError, match="less than half of the 15 parameters"):
+        hessian_spectrum(model, x, y, extreme=8)
+    with pytest.raises(ValueError, match=r"parameters must have shape \(..., 15\)"):
+        loss_at(model, x, y, np.ones((15, 2)))
+    with pytest.raises(ValueError, match="the 15 numbers of the model"):
+        with_parameters(model, np.ones(14))
+    for times in ([1.0, 1.0], [-1.0, 2.0], [0.0], [0.0, 2.0, 1.0, 3.0]):
+        with pytest.raises(ValueError, match="increase strictly"):
+            gradient_flow(model, x, y, times)
+    for wrong, neuron in ((network("shift", outputs=1), 0), (model, 0), (network(None, outputs=1), 3)):
+        with pytest.raises(ValueError, match="must be"):
+            split_curvature(wrong, neuron, x, y[:, :1])
+    with pytest.raises(ValueError, match=r"and y \(n,\)"):
+        split_curvature(network(None, outputs=1), 0, x, y)
+    for neuron, alpha in ((3, 0.5), (0, np.nan), (-1, 0.5), (0, np.inf)):
+        with pytest.raises(ValueError, match="neuron must be"):
+            split_neuron(model, neuron, alpha)
+    for other, layer in ((antisymmetric(model), 0), (model, 1), (network("deep"), 2)):
+        with pytest.raises(ValueError, match="model must be a TwoLayer or an MLP with hidden layer"):
+            split_neuron(other, 0, 0.5, layer=layer)
+        with pytest.raises(ValueError, match="model must be a TwoLayer or an MLP with hidden layer"):
+            merge_neurons(other, layer=layer)

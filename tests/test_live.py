@@ -4,7 +4,7 @@ import types
 import matplotlib.pyplot as plt
 import pytest
 
-from fpcourse import live
+from fpcourse import interactive
 
 
 def draw(width=10, scale=0.5):
@@ -24,7 +24,7 @@ def test_the_button_runs_it_with_the_chosen_values():
         seen.append((width, scale))
         return width
 
-    sliders, button, _ = parts(live.panel(record, width=[10, 100], scale=(0.1, 0.5)))
+    sliders, button, _ = parts(interactive.panel(record, width=[10, 100], scale=(0.1, 0.5)))
     button.click()
     sliders[0].value = 100
     assert seen == [(10, 0.5)]  # choosing trains nothing yet
@@ -35,7 +35,7 @@ def test_the_button_runs_it_with_the_chosen_values():
 
 
 def test_a_result_replaces_the_one_before(monkeypatch):
-    _, button, output = parts(live.panel(draw, width=[10]))
+    _, button, output = parts(interactive.panel(draw, width=[10]))
     cleared = []
     monkeypatch.setattr(type(output), "clear_output", lambda self: cleared.append(self))
     button.click()
@@ -46,7 +46,7 @@ def test_a_mistake_leaves_the_button_usable():
     def fail(width=10):
         raise RuntimeError("diverged")
 
-    _, button, _ = parts(live.panel(fail, width=[10]))
+    _, button, _ = parts(interactive.panel(fail, width=[10]))
     button.click()
     assert not button.disabled
 
@@ -55,27 +55,27 @@ def test_no_figure_is_left_open():
     def figure(width=10):
         return plt.figure()
 
-    _, button, _ = parts(live.panel(figure, width=[10]))
+    _, button, _ = parts(interactive.panel(figure, width=[10]))
     button.click()
     assert not plt.get_fignums()
 
 
 def test_a_page_without_a_kernel_says_what_could_be_changed():
-    bundle = live.panel(draw, width=[10, 100])._repr_mimebundle_()
+    bundle = interactive.panel(draw, width=[10, 100])._repr_mimebundle_()
     assert "Run it live" in bundle["text/plain"] and "width (10, 100)" in bundle["text/plain"]
     assert bundle["text/html"].startswith('<p class="fpc-live">') and "width (10, 100)" in bundle["text/html"]
 
 
 def test_a_notebook_shows_the_panel(monkeypatch):
-    bundle = live.panel(draw, width=[10, 100])._repr_mimebundle_()
+    bundle = interactive.panel(draw, width=[10, 100])._repr_mimebundle_()
     view = bundle["application/vnd.jupyter.widget-view+json"]
     assert view["version_major"] == 2 and view["model_id"]
     monkeypatch.setitem(sys.modules, "google.colab", types.ModuleType("google.colab"))
-    assert set(live.panel(draw, width=[10, 100])._repr_mimebundle_()) == {"application/vnd.jupyter.widget-view+json"}
+    assert set(interactive.panel(draw, width=[10, 100])._repr_mimebundle_()) == {"application/vnd.jupyter.widget-view+json"}
 
 
 def test_what_is_written_into_the_page_is_safe():
-    assert "<b>" not in live.panel(draw, width=[10, "<b>"])._repr_mimebundle_()["text/html"]
+    assert "<b>" not in interactive.panel(draw, width=[10, "<b>"])._repr_mimebundle_()["text/html"]
 
 
 @pytest.mark.parametrize(
@@ -88,4 +88,4 @@ def test_what_is_written_into_the_page_is_safe():
 )
 def test_panel_refuses(choices, message):
     with pytest.raises(ValueError, match=message):
-        live.panel(draw, **choices)
+        interactive.panel(draw, **choices)

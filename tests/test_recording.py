@@ -27,7 +27,7 @@ from torch.utils.data import (
 )
 
 from fpcourse import recording
-from fpcourse.diagnosis import diagnose
+from fpcourse.fourier import diagnose
 from fpcourse.recording import Recorder, TrainingDiverged, batches, evaluate, evaluating, log_spaced
 
 RNG = np.random.default_rng(0)

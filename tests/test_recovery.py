@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from fpcourse import models, recovery, sweep
+from fpcourse import kernels, models, recovery, sweep
 
 ENTRIES = np.array(list(itertools.product(range(4), range(4))), float)
 CASES = [
@@ -27,8 +27,8 @@ def cross_first(rank):
 
 def embedded(name, shape, k, width, kernel_size, *, null_std=0.0, seed=0):
     torch.manual_seed(seed)
-    narrow = recovery.network(name, shape, k, std=1.0, kernel_size=kernel_size)
-    return recovery.embed(narrow, recovery.network(name, shape, width, std=null_std, kernel_size=kernel_size)), narrow
+    narrow = models.network(name, shape, k, std=1.0, kernel_size=kernel_size)
+    return recovery.embed(narrow, models.network(name, shape, width, std=null_std, kernel_size=kernel_size)), narrow
 
 
 def samples(name, shape, count, seed=0):
@@ -41,7 +41,7 @@ def samples(name, shape, count, seed=0):
 
 def test_matrix_factorization_reads_the_entries_of_a_product():
     torch.manual_seed(0)
-    model = recovery.network("matrix", (3, 5), 2, std=1.0)
+    model = models.network("matrix", (3, 5), 2, std=1.0)
     x = torch.tensor(list(itertools.product(range(3), range(5))))
     product = (model.a @ model.w).detach().numpy()
     np.testing.assert_allclose(model(x).detach().numpy().reshape(3, 5), product, rtol=1e-14)
@@ -50,7 +50,7 @@ def test_matrix_factorization_reads_the_entries_of_a_product():
 @pytest.mark.parametrize("shared", [True, False])
 def test_one_dimensional_cnn_is_its_own_loop(shared):
     torch.manual_seed(1)
-    model = recovery.TwoLayerCNN((6,), 2, 3, shared=shared).double()
+    model = models.TwoLayerCNN((6,), 2, 3, shared=shared).double()
     w, a = model.w.detach().numpy(), model.a.detach().numpy()
     x = np.random.default_rng(0).standard_normal((4, 6))
     expected = [
@@ -67,7 +67,7 @@ def test_one_dimensional_cnn_is_its_own_loop(shared):
 @pytest.mark.parametrize("flat", [True, False])
 def test_two_dimensional_cnn_is_a_convolution_and_a_dense_layer(flat):
     torch.manual_seed(2)
-    model = recovery.network("shared", (5, 4), 3, std=0.7, kernel_size=2)
+    model = models.network("shared", (5, 4), 3, std=0.7, kernel_size=2)
     x = torch.randn(6, 5, 4, dtype=torch.float64)
     maps = nn.functional.conv2d(x[:, None], model.w.view(3, 1, 2, 2)).flatten(2)  # (n, 3, 12)
     expected = (maps.tanh() * model.a).sum((1, 2))
@@ -76,7 +76,7 @@ def test_two_dimensional_cnn_is_a_convolution_and_a_dense_layer(flat):
 
 def test_an_unshared_cnn_with_equal_kernels_is_the_shared_one():
     torch.manual_seed(3)
-    shared, unshared = (recovery.network(n, (4, 4), 2, std=1.0, kernel_size=3) for n in ("shared", "unshared"))
+    shared, unshared = (models.network(n, (4, 4), 2, std=1.0, kernel_size=3) for n in ("shared", "unshared"))
     with torch.no_grad():
         unshared.w.copy_(shared.w[:, None].expand_as(unshared.w))
         unshared.a.copy_(shared.a)
@@ -84,11 +84,11 @@ def test_an_unshared_cnn_with_equal_kernels_is_the_shared_one():
     torch.testing.assert_close(unshared(x), shared(x))
 
 
-@pytest.mark.parametrize("name", recovery.NETWORKS)
+@pytest.mark.parametrize("name", models.NETWORKS)
 def test_every_parameter_starts_with_the_stated_deviation(name):
     torch.manual_seed(0)
     shape = (400,) if name.startswith("tanh") else (40, 40)
-    model = recovery.network(name, shape, 2000, std=0.03, kernel_size=5)
+    model = models.network(name, shape, 2000, std=0.03, kernel_size=5)
     assert {p.dtype for p in model.parameters()} == {torch.float64}
     for parameter in model.parameters():
         assert float(parameter.detach().std()) == pytest.approx(0.03, rel=0.08)
@@ -96,7 +96,7 @@ def test_every_parameter_starts_with_the_stated_deviation(name):
 
 def test_models_by_themselves_start_from_the_standard_normal_distribution_and_share_their_kernels():
     torch.manual_seed(0)
-    matrix, convolution = recovery.MatrixFactorization(40, 40, 50), recovery.TwoLayerCNN((40,), 200, 5)
+    matrix, convolution = models.MatrixFactorization(40, 40, 50), models.TwoLayerCNN((40,), 200, 5)
     for parameter in (*matrix.parameters(), *convolution.parameters()):
         assert float(parameter.detach().std()) == pytest.approx(1, rel=0.1)
     assert convolution.w.shape == (200, 5)
@@ -104,9 +104,9 @@ def test_models_by_themselves_start_from_the_standard_normal_distribution_and_sh
 
 def test_embedding_leaves_both_models_as_they_were_and_one_of_the_same_width_is_the_model():
     torch.manual_seed(0)
-    narrow, wide = (recovery.network("tanh", (3,), width, std=1.0) for width in (2, 4))
+    narrow, wide = (models.network("tanh", (3,), width, std=1.0) for width in (2, 4))
     before = [parameter.clone() for model in (narrow, wide) for parameter in model.parameters()]
-    same = recovery.embed(narrow, recovery.network("tanh", (3,), 2, std=1.0))
+    same = recovery.embed(narrow, models.network("tanh", (3,), 2, std=1.0))
     torch.testing.assert_close(list(same.parameters()), list(narrow.parameters()), rtol=0, atol=0)
     recovery.embed(narrow, wide)
     after = [parameter for model in (narrow, wide) for parameter in model.parameters()]
@@ -147,7 +147,7 @@ def test_model_rank_is_the_optimistic_sample_size(name, shape, k, width, kernel_
     model, narrow = embedded(name, shape, k, width, kernel_size)
     x = samples(name, shape, 2 * expected + 5)
     assert recovery.model_rank(model, x) == expected
-    jacobian = recovery.jacobian(model, x)
+    jacobian = kernels.jacobian(model, x)
     assert jacobian.shape == (len(x), sum(p.numel() for p in model.parameters()))
     values = np.linalg.svd(jacobian, compute_uv=False)
     for tolerance in (1e-9, 1e-11, 1e-13):
@@ -197,7 +197,7 @@ def test_the_rank_depends_on_the_parameters_that_represent_the_target(t, rank):
     assert recovery.model_rank(model, x) == rank
     assert model.t.dtype == torch.float32
     expected = np.stack([np.ones(9), x[:, 0], t[3] * x[:, 1], t[2] * x[:, 1]], axis=1)
-    np.testing.assert_allclose(recovery.jacobian(model, x), expected, rtol=1e-14)
+    np.testing.assert_allclose(kernels.jacobian(model, x), expected, rtol=1e-14)
 
 
 def test_jacobian_agrees_with_central_differences_for_several_outputs():
@@ -216,13 +216,13 @@ def test_jacobian_agrees_with_central_differences_for_several_outputs():
                     ends.append(model(torch.tensor(x)).flatten().numpy().copy())
                     p.view(-1)[i] -= step
                 columns.append((ends[0] - ends[1]) / 2e-6)
-    np.testing.assert_allclose(recovery.jacobian(model, x), np.stack(columns, axis=1), atol=1e-8)
+    np.testing.assert_allclose(kernels.jacobian(model, x), np.stack(columns, axis=1), atol=1e-8)
 
 
 def test_the_jacobian_is_that_of_evaluation_mode():
     model = nn.Sequential(nn.Dropout(0.5), nn.Linear(2, 1, bias=False)).train()
     x = samples("tanh", (2,), 5)
-    np.testing.assert_allclose(recovery.jacobian(model, x), x, rtol=1e-15)
+    np.testing.assert_allclose(kernels.jacobian(model, x), x, rtol=1e-15)
     assert model.training
 
 
@@ -261,7 +261,7 @@ def test_the_tangent_model_recovers_from_as_many_samples_as_the_rank(name, shape
 def test_tangent_recovery_is_the_nearest_least_squares_solution():
     model, _ = embedded("tanh", (2,), 2, 4, None, null_std=1.0)
     x = samples("tanh", (2,), 50)
-    rows, test = recovery.jacobian(model, x[:4]), recovery.jacobian(model, x)
+    rows, test = kernels.jacobian(model, x[:4]), kernels.jacobian(model, x)
     starts = np.random.default_rng(7).standard_normal((rows.shape[1], 3))
     nearest = starts - np.linalg.lstsq(rows, rows @ starts, rcond=1e-12)[0]
     expected = np.sqrt(((test @ nearest) ** 2).mean() / ((test @ starts) ** 2).mean())
@@ -284,14 +284,14 @@ def test_for_a_linear_model_tangent_recovery_counts_parameters():
 def completion(rank, sizes, *, draw=3, **changes):
     """Complete a random 4x4 matrix from entries in a random order, the first of which determine the others."""
     generator = np.random.default_rng(draw)
-    target = recovery.network("matrix", (4, 4), rank, std=1.0)
+    target = models.network("matrix", (4, 4), rank, std=1.0)
     with torch.no_grad():
         for parameter in target.parameters():
             parameter.copy_(torch.tensor(generator.standard_normal(parameter.shape)))
     size = recovery.optimistic_sample_size("matrix", (4, 4), rank)
     while True:
         x = generator.permutation(ENTRIES)
-        values = np.linalg.svd(recovery.jacobian(target, x[:size]), compute_uv=False)
+        values = np.linalg.svd(kernels.jacobian(target, x[:size]), compute_uv=False)
         if values[-1] > 0.05 * values[0]:
             break
     arguments = {
@@ -326,7 +326,7 @@ def test_networks_trained_side_by_side_are_those_trained_alone(name, method):
     together = recovery.recovery_errors(**common, sizes=[3, 8], seeds=[4, 9])
     for (i, seed), (j, size) in itertools.product(enumerate([4, 9]), enumerate([3, 8])):
         torch.manual_seed(seed)
-        model = recovery.network("shared", (5,), 2, std=0.1, kernel_size=3)
+        model = models.network("shared", (5,), 2, std=0.1, kernel_size=3)
         rows = np.random.default_rng(seed).permutation(12)[:size]
         descent = method(model.parameters(), lr=0.01)
         for _ in range(25):
@@ -345,7 +345,7 @@ def test_networks_trained_side_by_side_are_those_trained_alone(name, method):
 def test_one_network_on_all_its_points_some_of_value_zero():
     """The row a w of two entries, one of them to become 0: descent on their mean square error by hand."""
     torch.manual_seed(3)
-    model = recovery.network("matrix", (1, 2), 1, std=0.5)
+    model = models.network("matrix", (1, 2), 1, std=0.5)
     a, w = model.a.detach().numpy()[0, 0], model.w.detach().numpy()[0].copy()
     y = np.array([1.0, 0.0])
     for _ in range(40):
@@ -386,15 +386,15 @@ TANH = models.TwoLayer(2, 3, activation="tanh", bias=None)
 @pytest.mark.parametrize(
     ("match", "call"),
     [
-        ("name must be one of", lambda: recovery.network("relu", (2,), 3, std=1.0)),
-        ("width", lambda: recovery.network("tanh", (2,), 0, std=1.0)),
-        ("std", lambda: recovery.network("tanh", (2,), 3, std=-1.0)),
-        ("shape must have 1 ", lambda: recovery.network("tanh", (2, 2), 3, std=1.0)),
-        ("shape must have 2 ", lambda: recovery.network("matrix", (2,), 3, std=1.0)),
-        ("shape must have 1 or 2", lambda: recovery.network("shared", (4, 4, 4), 3, std=1.0, kernel_size=2)),
-        ("each of shape", lambda: recovery.network("shared", (4.5,), 3, std=1.0, kernel_size=2)),
-        ("kernel_size must be a whole number", lambda: recovery.network("shared", (4,), 3, std=1.0)),
-        ("kernel_size must be at most 3", lambda: recovery.network("unshared", (4, 3), 3, std=1.0, kernel_size=4)),
+        ("name must be one of", lambda: models.network("relu", (2,), 3, std=1.0)),
+        ("width", lambda: models.network("tanh", (2,), 0, std=1.0)),
+        ("std", lambda: models.network("tanh", (2,), 3, std=-1.0)),
+        ("shape must have 1 ", lambda: models.network("tanh", (2, 2), 3, std=1.0)),
+        ("shape must have 2 ", lambda: models.network("matrix", (2,), 3, std=1.0)),
+        ("shape must have 1 or 2", lambda: models.network("shared", (4, 4, 4), 3, std=1.0, kernel_size=2)),
+        ("each of shape", lambda: models.network("shared", (4.5,), 3, std=1.0, kernel_size=2)),
+        ("kernel_size must be a whole number", lambda: models.network("shared", (4,), 3, std=1.0)),
+        ("kernel_size must be at most 3", lambda: models.network("unshared", (4, 3), 3, std=1.0, kernel_size=4)),
         ("name must be one of", lambda: recovery.optimistic_sample_size("relu", (2,), 3)),
         ("k must be", lambda: recovery.optimistic_sample_size("tanh", (2,), 0)),
         ("no rank k = 4", lambda: recovery.optimistic_sample_size("matrix", (3, 5), 4)),
@@ -402,7 +402,7 @@ TANH = models.TwoLayer(2, 3, activation="tanh", bias=None)
         ("model must be a torch module", lambda: recovery.model_rank(np.tanh, [[1.0, 2.0]])),
         ("trainable", lambda: recovery.model_rank(nn.Tanh(), [[1.0, 2.0]])),
         ("does not take x", lambda: recovery.model_rank(TANH, np.ones((4, 3)))),
-        ("does not take x", lambda: recovery.model_rank(recovery.MatrixFactorization(4, 4, 1), [[4.0, 0.0]])),
+        ("does not take x", lambda: recovery.model_rank(models.MatrixFactorization(4, 4, 1), [[4.0, 0.0]])),
         ("x must be finite", lambda: recovery.model_rank(TANH, [[np.nan, 1.0]])),
         ("x must hold inputs", lambda: recovery.model_rank(TANH, 1.0)),
         ("x must not be empty", lambda: recovery.model_rank(TANH, np.ones((0, 2)))),
@@ -414,7 +414,7 @@ TANH = models.TwoLayer(2, 3, activation="tanh", bias=None)
         ("narrower", lambda: recovery.embed(TANH, models.TwoLayer(3, 3, bias=None))),
         ("narrower", lambda: recovery.embed(TANH, models.TwoLayer(2, 4))),
         ("narrower", lambda: recovery.embed(TANH, models.MLP([2, 4, 1]))),
-        ("narrower", lambda: recovery.embed(TANH, recovery.MatrixFactorization(1, 2, 4))),  # of fitting shapes
+        ("narrower", lambda: recovery.embed(TANH, models.MatrixFactorization(1, 2, 4))),  # of fitting shapes
         ("sizes must be at most 16", lambda: completion(1, [17])),
         ("each of sizes", lambda: completion(1, [0])),
         ("each of seeds", lambda: completion(1, [7], seeds=[-1])),

@@ -16,7 +16,8 @@ from fpcourse import settings
 from fpcourse.flow import kernel_flow
 from fpcourse.models import MLP, ConvNet, Ensemble, TwoLayer
 from fpcourse.recording import evaluate
-from fpcourse.training import TrainingDiverged, gradient_flow, train
+from fpcourse.flow import gradient_flow
+from fpcourse.training import TrainingDiverged, train
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(12, 3)), RNG.normal(size=(12, 2))

@@ -73,7 +73,7 @@ def test_every_lesson_has_a_figure_to_move_without_a_kernel(page):
 def test_a_panel_becomes_a_line(page):
     """A widget would stay empty, or show what some other reader chose."""
     cells = nbformat.read(REPOSITORY / f"{page}.ipynb", as_version=4).cells
-    panels = sum("live.panel(" in cell.source for cell in cells if cell.cell_type == "code")
+    panels = sum("interactive.panel(" in cell.source for cell in cells if cell.cell_type == "code")
     lines = html(page).select(".bd-article p.fpc-live")
     assert len(lines) == panels
     assert all("Run it live" in line.get_text() for line in lines)

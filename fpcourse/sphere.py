@@ -14,7 +14,7 @@ from math import comb
 
 import numpy as np
 
-from fpcourse import checks
+from fpcourse._arguments import as_array, as_count, as_points, require_same_length
 
 SPHERE_TOLERANCE = 1e-6  # how far a norm or a cosine may pass 1: the rounding of float32 inputs, no more
 
@@ -24,7 +24,7 @@ def multiplicity(degree: int, dim: int) -> int:
 
     Raises ValueError for other arguments.
     """
-    k, d = checks.count("degree", degree, minimum=0), checks.count("dim", dim)
+    k, d = as_count("degree", degree, minimum=0), as_count("dim", dim)
     # homogeneous polynomials of degree k in d + 1 variables, less those that |x|^2 times degree k - 2 accounts for
     return comb(k + d, d) - (comb(k + d - 2, d) if k else 0)
 
@@ -36,8 +36,8 @@ def zonal(t, degree: int, dim: int) -> np.ndarray:
     Legendre for dim = 2, cos(k angle) for dim = 1. Over the sphere its mean square is 1 / multiplicity(degree, dim).
     Raises ValueError for |t| > 1 + 1e-6, degree < 0 and dim < 1.
     """
-    t = checks.array("t", t)
-    degree, dim = checks.count("degree", degree, minimum=0), checks.count("dim", dim)
+    t = as_array("t", t)
+    degree, dim = as_count("degree", degree, minimum=0), as_count("dim", dim)
     if np.abs(t).max() > 1 + SPHERE_TOLERANCE:
         raise ValueError(f"t is the cosine of an angle and must lie in [-1, 1]; got values up to {np.abs(t).max():g}")
     return next(islice(zonals(t, dim), degree, None))
@@ -58,7 +58,7 @@ def fibonacci_sphere(n: int) -> np.ndarray:
     Means over them come close to integrals: for products of harmonics up to degree 6 and n = 1000 to about 1e-3
     (Gonzalez, Math. Geosci. 42, 2010). Raises ValueError unless n is a whole number >= 1.
     """
-    i = np.arange(checks.count("n", n))
+    i = np.arange(as_count("n", n))
     height = 1 - (2 * i + 1) / n
     longitude = np.pi * (3 - np.sqrt(5)) * i
     radius = np.sqrt(1 - height**2)
@@ -75,7 +75,7 @@ def zonal_waves(x, degrees, directions) -> np.ndarray:
     Returns float64 (n, K). Raises ValueError for points off the sphere and shapes that disagree.
     """
     x, degrees = _on_sphere(x), _whole(degrees)
-    directions, dim = checks.array("directions", directions, ndim=(1, 2)), x.shape[1] - 1
+    directions, dim = as_array("directions", directions, ndim=(1, 2)), x.shape[1] - 1
     if directions.shape not in ((dim + 1,), (len(degrees), dim + 1)):
         raise ValueError(f"directions must be {(dim + 1,)} or {(len(degrees), dim + 1)}; got {directions.shape}")
     lengths = np.linalg.norm(directions, axis=-1, keepdims=True)
@@ -97,9 +97,9 @@ def degree_norms(x, y, degrees) -> np.ndarray:
     multiplicity * zonal(x.x'), so no basis is chosen. With points drawn at random the square carries a noise of order
     multiplicity / n of the mean square of y. Raises ValueError for points off the sphere and shapes that disagree.
     """
-    x, y = _on_sphere(x), checks.array("y", y, ndim=(1, 2, 3))
+    x, y = _on_sphere(x), as_array("y", y, ndim=(1, 2, 3))
     y = y[:, None] if y.ndim == 1 else y
-    checks.same_length("x", x, "y", y, 0, y.ndim - 2)
+    require_same_length("x", x, "y", y, 0, y.ndim - 2)
     degrees = _whole(degrees)
     n, dim = len(x), x.shape[1] - 1
     size = np.abs(y).max() or 1.0  # taken out, so that no square overflows
@@ -122,7 +122,7 @@ def quarter_circle_rule(nodes: int = 16001) -> tuple[np.ndarray, np.ndarray, np.
     Its nodes crowd at both ends (Takahasi and Mori 1974), as kernels at the pole and high dimensions at the equator
     need it. One node in twenty would do for the integrals; the others average out the rounding of the nodes.
     """
-    s = np.linspace(-3.5, 3.5, checks.count("nodes", nodes))
+    s = np.linspace(-3.5, 3.5, as_count("nodes", nodes))
     q = np.exp(-np.pi * np.sinh(np.abs(s)))
     end = np.pi / 2 * q / (1 + q)  # distance from the nearer end: the pole for s < 0, else the equator
     sine, cosine = np.sin(end), np.cos(end)
@@ -131,14 +131,14 @@ def quarter_circle_rule(nodes: int = 16001) -> tuple[np.ndarray, np.ndarray, np.
 
 
 def _on_sphere(x) -> np.ndarray:
-    x = checks.points("x", x)
+    x = as_points("x", x)
     if x.shape[1] < 2 or np.abs(np.linalg.norm(x, axis=1) - 1).max() > SPHERE_TOLERANCE:
         raise ValueError(f"x must be points (n, dim+1) on the unit sphere; got shape {x.shape}, or norms other than 1")
     return x
 
 
 def _whole(degrees) -> list[int]:
-    degrees = checks.array("degrees", degrees, ndim=1)
+    degrees = as_array("degrees", degrees, ndim=1)
     if (degrees != degrees.round()).any():
         raise ValueError(f"degrees must be whole numbers; got {degrees}")
     if np.abs(degrees).max() > 2**31:

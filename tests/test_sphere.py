@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import eval_gegenbauer, roots_gegenbauer
 
-from fpcourse.harmonics import degree_norms, fibonacci_sphere, multiplicity, zonal, zonal_waves
+from fpcourse.sphere import degree_norms, fibonacci_sphere, multiplicity, zonal, zonal_waves
 
 DEGREES = st.integers(0, 12)
 DIMS = st.integers(1, 9)
