@@ -1,8 +1,4 @@
-# make book, make test, make pdf, make links, make lab, make clean, make fork URL=...; README.md spells out the first two
-# and `make lab` for people without make. make claims SEEDS=20: every notebook at every seed (CONTRIBUTING.md).
-# make pins, make licences: what is installed, its hashes and its licences (CONTRIBUTING.md).
-# make homework, make grade FOLDER=... ASSIGNMENT=... OUT=...: the students' copies from the masters, and submissions
-# into marks (tests/homework/README.md).
+# `make help` lists the targets; README.md spells out book, test and lab for people without make.
 VENV = .venv
 BIN = $(VENV)/bin
 PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11 python; do \
@@ -10,69 +6,92 @@ PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11 python;
 REPOSITORY := $(shell sed -n 's/^Repository = "\(.*\)"/\1/p' pyproject.toml)
 
 # One thread for each of the two processes; the book runs at seed 0, so the tests see another.
-TEST_ENVIRONMENT = FPCOURSE_SEED=1 TQDM_DISABLE=1 OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
+THREADS = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
+TEST_ENVIRONMENT = FPCOURSE_SEED=1 TQDM_DISABLE=1 $(THREADS)
+PYTEST = $(BIN)/python -m pytest
+NBVAL = --nbval-lax --nbval-current-env --nbval-cell-timeout=300 --ignore-glob='*/homework.ipynb'
 
-.PHONY: book test pdf links claims performance lab pins licences clean fork homework grade
+.PHONY: help check lint book page test portable pdf links claims performance lab homework grade pins licences fork clean
 
-book: $(VENV)/installed
+help:  ## this list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
+
+check: lint  ## while you work: lint, the quick tests and one lesson, in 90 seconds
+	$(TEST_ENVIRONMENT) $(PYTEST) tests chapters/fourier_primer.ipynb $(NBVAL) -m "not slow" -n 2 -q \
+		--ignore=tests/pages --ignore=tests/homework
+
+lint: $(VENV)/installed  ## style of code and notebooks, imports, workflows
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/nbstripout --keep-id --verify $$(git ls-files '*.ipynb')
+	$(BIN)/zizmor --quiet --offline --no-progress .github/workflows
+
+book: $(VENV)/installed  ## the book, in _build/html; runs only notebooks whose code, modules, data or pins have changed
 	$(BIN)/jupyter-book build . -W -n --keep-going
 
-test: book
-	$(TEST_ENVIRONMENT) $(BIN)/python -m pytest tests chapters --nbval-lax --nbval-current-env \
-		--nbval-cell-timeout=300 --ignore-glob='*/homework.ipynb' -n 2 --dist loadfile
+page: $(VENV)/installed  ## one page: make page P=chapters/2_frequency_principle/circle
+	@test -e "$(P).ipynb" -o -e "$(P).md" || { echo "usage: make page P=chapters/2_frequency_principle/circle" >&2; exit 2; }
+	BOOK_PAGE=$(P) $(BIN)/jupyter-book build . -n
+	@echo "open _build/html/$(P).html"
 
-pdf: book
-	$(BIN)/python _extensions/print_book.py
+test: book  ## everything: package, every notebook at another seed, every page in a browser, the grader
+	$(TEST_ENVIRONMENT) $(PYTEST) tests chapters $(NBVAL) -n 2 --dist worksteal
 
-links: $(VENV)/installed
-	$(BIN)/jupyter-book build . --builder linkcheck --path-output _build/links
+portable: $(VENV)/installed  ## the package's tests as other processors compute
+	$(TEST_ENVIRONMENT) $(BIN)/python tests/tools/portable.py
 
-# Every notebook at the seeds 0 to SEEDS - 1: an hour and a half on two cores, and it may be stopped and started again.
+claims: $(VENV)/installed  ## every claim at the seeds 0 to SEEDS - 1 (20: an hour and a half; may be stopped and continued)
+	$(BIN)/python tests/tools/every_seed.py --seeds $(SEEDS)
 SEEDS = 20
-claims: $(VENV)/installed
-	$(BIN)/python tests/every_seed.py --seeds $(SEEDS)
 
-# The tables of "How fast is it?": a few minutes, on a machine that does nothing else (tests/benchmarks/README.md).
-performance: $(VENV)/installed
+performance: $(VENV)/installed  ## the tables of "How fast is it?", on a machine that does nothing else
 	$(BIN)/python tests/benchmarks/report.py
 
-lab: $(VENV)/installed
+lab: $(VENV)/installed  ## JupyterLab
 	$(BIN)/jupyter lab
 
-homework: $(VENV)/installed
-	$(BIN)/python tests/homework/assign.py
+pdf: book  ## the book in one file, through chromium
+	$(BIN)/python _extensions/print_book.py
 
-grade: $(VENV)/installed
-	$(BIN)/python tests/homework/grade.py $(FOLDER) --assignment $(ASSIGNMENT) --out $(OUT)
+links: $(VENV)/installed  ## do the addresses outside the book still answer?
+	$(BIN)/jupyter-book build . --builder linkcheck --path-output _build/links
+
+homework: $(VENV)/installed  ## the students' copies from the masters
+	$(BIN)/python -m fpcourse.grading.assign
+
+grade: $(VENV)/installed  ## make grade FOLDER=... ASSIGNMENT=2 OUT=...: submissions into marks (fpcourse/grading/README.md)
+	$(BIN)/python -m fpcourse.grading $(FOLDER) --assignment $(ASSIGNMENT) --out $(OUT)
 
 # requirements-hashed.txt from requirements.txt, for Linux, macOS and Windows. Takes the uv of an environment made before.
 # UPGRADE=--upgrade also renews what nobody asked for by name. Left out is what torch asks for on Linux with a GPU:
 # gigabytes that a torch without CUDA does not need.
 CUDA = cuda-bindings cuda-toolkit nvidia-cudnn-cu13 nvidia-cusparselt-cu13 nvidia-nccl-cu13 nvidia-nvshmem-cu13 triton
-pins:
+pins:  ## the hashes of what is installed, after a change of requirements.txt
 	printf '%s\n' $(CUDA) | $(BIN)/uv pip compile requirements.txt --quiet --output-file requirements-hashed.txt \
 		--universal --python-version 3.11.5 --generate-hashes --no-emit-package torch --excludes /dev/stdin \
 		--annotation-style line --custom-compile-command "make pins" $(UPGRADE)
 
-# The table of licences.md: all that is installed, each with the licence that it declares.
-licences: $(VENV)/installed
+licences: $(VENV)/installed  ## the table of licences.md: all that is installed, each with the licence that it declares
 	$(BIN)/pip-licenses --from=mixed --with-system --ignore-packages fpcourse pip --format=csv --output-file=licences.csv
 
-clean:
-	rm -rf _build $(VENV) .pytest_cache .ruff_cache .hypothesis
-
-# A teacher's fork: the address stands in pyproject.toml, and this changes it there and wherever it is repeated.
+# The address stands in pyproject.toml; this changes it there and wherever it is repeated.
 GITHUB = https://github.com/
 COLAB = https://colab.research.google.com/github/
-fork:
+fork:  ## make fork URL=https://github.com/you/fpcourse: links and first cells point to your own copy
 	@test -n "$(URL)" || { echo "usage: make fork URL=https://github.com/you/fpcourse" >&2; exit 2; }
 	git grep -lzF '$(REPOSITORY)' | xargs -0 perl -pi -e 's{\Q$(REPOSITORY)\E}{$(URL)}g; \
 		s{\Q$(REPOSITORY:$(GITHUB)%=$(COLAB)%)\E}{$(URL:$(GITHUB)%=$(COLAB)%)}g'
 
+clean:  ## remove the environment and all that was built
+	rm -rf _build $(VENV) .pytest_cache .ruff_cache .hypothesis
+
 # Wheels only: a source distribution would run its setup, with build tools that no hash covers.
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
-$(VENV)/installed: requirements.txt requirements-hashed.txt pyproject.toml
-	@test -n "$(PYTHON)" || { echo "this takes Python 3.11 (from 3.11.5), 3.12 or 3.13" >&2; exit 1; }
+$(VENV)/installed: requirements.txt requirements-hashed.txt
+	@test -n "$(PYTHON)" || { echo "fpcourse needs Python 3.11 (from 3.11.5), 3.12 or 3.13 as python3, python3.13," \
+		"python3.12, python3.11 or python; found: $$(python3 --version 2>&1). For 3.14 some pinned packages have no" \
+		"wheels yet." >&2; exit 1; }
 	rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) --only-binary :all: --require-hashes --requirement requirements-hashed.txt

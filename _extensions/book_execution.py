@@ -6,19 +6,19 @@ from, and because only the book needs them: Colab fetches ``fpcourse/`` and ``da
 
 from __future__ import annotations
 
-import hashlib
 import os
-import shutil
-import sys
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import nbformat
+from dependencies import version_of
 from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn
 from jupyter_cache.executors.utils import single_nb_execution
 from sphinx.errors import ExtensionError
 from sphinx.util import logging
+
+from fpcourse._files import digest
 
 logger = logging.getLogger(__name__)
 
@@ -34,41 +34,50 @@ ENVIRONMENT = {
 WORKERS = min(4, os.cpu_count() or 1)  # a kernel with torch takes up to a gigabyte
 
 
-def name_cache(app, config) -> None:
-    """Name the cache after all that outputs depend on beside the notebook itself, so that a change re-executes.
-
-    The name is part of the configuration, so Sphinx too reads every page again when it changes.
-    """
+def set_up(app, config) -> None:
+    """Give the kernels their environment, and the cache a place."""
     os.environ.update({name: value for name, value in ENVIRONMENT.items() if name not in os.environ})
-    digest = hashlib.sha256(sys.version.encode())
-    for name in sorted(os.environ):
-        if name.startswith("FPCOURSE_") and name != "FPCOURSE_CLAIMS":
-            digest.update(f"{name}={os.environ[name]}\n".encode())
-    source = Path(app.srcdir)
-    files = [*source.glob("requirements*.txt"), *(p for d in ("fpcourse", "data") for p in (source / d).rglob("*"))]
-    for path in sorted(p for p in files if p.is_file() and p.suffix != ".pyc"):
-        digest.update(str(path.relative_to(source)).encode())
-        digest.update(path.read_bytes())
-    caches = Path(app.outdir).parent / ".jupyter_cache"
-    config.nb_execution_cache_path = str(caches / digest.hexdigest()[:16])
-    for old in caches.glob("*"):
-        if str(old) != config.nb_execution_cache_path:
-            shutil.rmtree(old)
+    config.nb_execution_cache_path = str(Path(app.outdir).parent / ".jupyter_cache")
+
+
+def depends(path: Path) -> str:
+    """Digest of all that the outputs of a notebook depend on, the reader's settings included."""
+    settings = {name: value for name, value in os.environ.items() if name.startswith("FPCOURSE_")}
+    settings.pop("FPCOURSE_CLAIMS", None)
+    return digest(version_of(path), repr(sorted(settings.items())))
+
+
+def stale(app, docnames) -> dict[str, tuple[Path, nbformat.NotebookNode]]:
+    """Those of the pages whose notebook is to be executed: the cache holds nothing, or what other code computed."""
+    if app.config.nb_execution_mode != "cache":
+        return {}
+    cache, found = get_cache(app.config.nb_execution_cache_path), {}
+    for name in docnames:
+        path = Path(app.env.doc2path(name))
+        if path.suffix != ".ipynb" or any(path.match(p) for p in app.config.nb_execution_excludepatterns):
+            continue
+        notebook = nbformat.read(path, as_version=4)
+        try:
+            record = cache.match_cache_notebook(notebook)
+        except KeyError:
+            found[name] = path, notebook
+        else:
+            if record.data.get("depends") != depends(path) and os.environ.get("BOOK_PAGE", name) == name:
+                found[name] = path, notebook
+    return found
+
+
+def outdated(app, env, added, changed, removed) -> list[str]:
+    """Pages to read again although they have not changed: what their notebooks depend on has."""
+    return list(stale(app, env.found_docs - added - changed))
 
 
 def execute(app, env, docnames: list[str]) -> None:
-    """Execute those of the pages about to be read that the cache does not hold; myst-nb then finds them there."""
-    if app.config.nb_execution_mode != "cache":
+    """Execute those of the pages about to be read that are stale; myst-nb then finds them in the cache."""
+    waiting = list(stale(app, docnames).values())
+    if not waiting:
         return
     cache = get_cache(app.config.nb_execution_cache_path)
-    waiting = []
-    for path in (Path(env.doc2path(name)) for name in docnames):
-        if path.suffix == ".ipynb" and not any(path.match(p) for p in app.config.nb_execution_excludepatterns):
-            notebook = nbformat.read(path, as_version=4)
-            try:
-                cache.match_cache_notebook(notebook)
-            except KeyError:
-                waiting.append((path, notebook))
     failures = []
     with ThreadPoolExecutor(WORKERS) as pool:
         timeout = app.config.nb_execution_timeout
@@ -90,7 +99,9 @@ def execute(app, env, docnames: list[str]) -> None:
                     failures.append(f"{path}\n{result.exc_string}")
                     continue
                 logger.info("executed %s in %.1f s", path.relative_to(app.srcdir), result.time)
-                executed = CacheBundleIn(result.nb, str(path), data={"execution_seconds": result.time})
+                executed = CacheBundleIn(
+                    result.nb, str(path), data={"execution_seconds": result.time, "depends": depends(path)}
+                )
                 cache.cache_notebook_bundle(executed, check_validity=False, overwrite=True)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -106,7 +117,8 @@ def forget_warnings(app, exception: Exception | None) -> None:
 
 
 def setup(app) -> dict[str, bool]:
-    app.connect("config-inited", name_cache)
+    app.connect("config-inited", set_up)
+    app.connect("env-get-outdated", outdated)
     app.connect("env-before-read-docs", execute)
     app.connect("build-finished", forget_warnings)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

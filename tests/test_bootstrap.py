@@ -82,7 +82,7 @@ def empty(tmp_path):
 def test_every_notebook_carries_the_cell():
     for path in bootstrap_cell.notebooks():
         cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
-        assert cells[0].source == CELL, f"{path}: run `python tests/bootstrap_cell.py --write`"
+        assert cells[0].source == CELL, f"{path}: run `python tests/tools/bootstrap_cell.py --write`"
         assert [bootstrap_cell.is_bootstrap(cell) for cell in cells] == [True] + [False] * (len(cells) - 1), path
 
 

@@ -1,6 +1,6 @@
 """The tables of the book's page "Performance": ``make performance``.
 
-Runs all benchmarks of this folder in one run and writes two tables beside this file, which the page shows: ratios.csv,
+Runs all benchmarks of this folder in one run and writes two tables, which the page shows: tests/reports/ratios.csv,
 where each group's first row is fpcourse and the others are divided by it, and growth.csv, where the logarithm of the
 time is fitted against that of the size. Give it a quiet machine. Peers that are not installed are left out, and the
 run says which.
@@ -117,7 +117,7 @@ def growth(benchmarks: list[dict]) -> list[list]:
 def main() -> None:
     benchmarks = measure()
     for name, table in {"ratios": ratios(benchmarks), "growth": growth(benchmarks)}.items():
-        with open(FOLDER / f"{name}.csv", "w", newline="", encoding="utf-8") as file:
+        with open(FOLDER.parent / "reports" / f"{name}.csv", "w", newline="", encoding="utf-8") as file:
             csv.writer(file, lineterminator="\n").writerows(table)
 
 

@@ -32,7 +32,7 @@ def unavailable(reason: str):
     (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def address():
     """Serve the book on this machine."""
     if not (BOOK / "index.html").exists():
@@ -48,7 +48,7 @@ def address():
     server.shutdown()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def browser():
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if chromium is None:
@@ -69,7 +69,7 @@ def complaint(line) -> bool:
 def opened(browser, address: str, name: str):
     """Open a page and note what it asks for and what goes wrong."""
     page = browser.new_context(viewport=DESKTOP, color_scheme="light").new_page()
-    seen = SimpleNamespace(page=page, name=name, requests=[], errors=[])
+    seen = SimpleNamespace(browser=browser, page=page, name=name, requests=[], errors=[])
     page.on("request", lambda request: seen.requests.append(request.url))
     page.on("pageerror", lambda error: seen.errors.append(str(error)))
     page.on("console", lambda line: seen.errors.append(line.text) if complaint(line) else None)
@@ -83,33 +83,23 @@ def scrubbers(visit):
     return visit.page.query_selector_all("figure.fpc-scrub")
 
 
-@pytest.fixture(scope="module", params=PAGES)
-def visit(request, browser, address):
-    seen = opened(browser, address, request.param)
-    for figure in scrubbers(seen):
-        figure.scroll_into_view_if_needed()
-    seen.page.wait_for_function("!document.querySelector('figure.fpc-scrub:not(.fpc-ready)')")
-    yield seen
-    seen.page.context.close()
-
-
 @functools.cache
 def parsed(path: Path) -> BeautifulSoup:
     return BeautifulSoup(path.read_text("utf-8"), "html.parser")
 
 
-def test_asks_no_other_host_and_raises_no_error(visit, address):
+def asks_no_other_host_and_raises_no_error(visit, address):
     elsewhere = [url for url in visit.requests if not url.startswith((address, "data:", "blob:"))]
     assert not elsewhere
     assert not visit.errors
 
 
-def test_loads_plotly_only_for_a_scrubber(visit):
+def loads_plotly_only_for_a_scrubber(visit, address):
     loaded = any("plotly.min.js" in url for url in visit.requests)
     assert loaded == bool(scrubbers(visit))
 
 
-def test_equations_are_rendered(visit):
+def equations_are_rendered(visit, address):
     raw = visit.page.evaluate(
         """[...document.querySelectorAll("span.math, div.math")].filter(e => !e.querySelector("mjx-container"))
         .map(e => e.textContent)"""
@@ -122,7 +112,7 @@ def test_equations_are_rendered(visit):
     assert "$" not in text
 
 
-def test_links_lead_somewhere(visit, address):
+def links_lead_somewhere(visit, address):
     links = visit.page.evaluate("[...document.querySelectorAll('a[href]')].map(a => a.href)")
     broken = []
     for link in {link for link in links if link.startswith(address)}:
@@ -135,7 +125,7 @@ def test_links_lead_somewhere(visit, address):
     assert not broken
 
 
-def test_images_have_alternative_text(visit):
+def images_have_alternative_text(visit, address):
     bare = visit.page.evaluate(
         """[...document.querySelectorAll("main img")]
         .filter(i => !i.alt || i.alt.includes("_images/")).map(i => i.outerHTML.slice(0, 200))"""
@@ -143,7 +133,7 @@ def test_images_have_alternative_text(visit):
     assert not bare
 
 
-def test_fits_a_phone(visit):
+def fits_a_phone(visit, address):
     visit.page.set_viewport_size(PHONE)
     visit.page.wait_for_timeout(300)
     wide = visit.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
@@ -170,22 +160,21 @@ def test_fits_a_phone(visit):
     assert stacked
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_is_accessible_in_both_themes(visit, theme):
+def is_accessible_in_both_themes(visit, address):
     """Contrast, names, roles: what axe-core finds in the text itself; frame and list of citations are Sphinx's own."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    visit.page.emulate_media(color_scheme=theme)
-    visit.page.wait_for_function("theme => document.documentElement.dataset.theme === theme", arg=theme)
-    visit.page.wait_for_timeout(300)
     article = {"include": [".bd-article"], "exclude": [".citation-list"]}
-    found = axe.run(visit.page, context=article, options={"preload": False}).response["violations"]
-    visit.page.emulate_media(color_scheme="light")
-    serious = [
-        f"{finding['id']}: {node['html'][:150]} {node['failureSummary'][:200]}"
-        for finding in found
-        if finding["impact"] in ("serious", "critical")
-        for node in finding["nodes"]
-    ]
+    serious = []
+    for theme in ("light", "dark"):
+        visit.page.emulate_media(color_scheme=theme)
+        visit.page.wait_for_function("theme => document.documentElement.dataset.theme === theme", arg=theme)
+        visit.page.wait_for_timeout(300)
+        serious += [
+            f"{theme}: {finding['id']}: {node['html'][:150]} {node['failureSummary'][:200]}"
+            for finding in axe.run(visit.page, context=article, options={"preload": False}).response["violations"]
+            if finding["impact"] in ("serious", "critical")
+            for node in finding["nodes"]
+        ]
     assert not serious
 
 
@@ -200,7 +189,7 @@ STOP_UNDER_WAY = """f => {
 }"""
 
 
-def test_scrubbers_move(visit):
+def scrubbers_move(visit, address):
     """By keyboard and by the play button, and the label says where one is."""
     curves = "f => JSON.stringify(f.querySelector('.fpc-plot').data.map(t => [t.x, t.y, t.z]))"
     for figure in scrubbers(visit):
@@ -223,7 +212,7 @@ def test_scrubbers_move(visit):
         assert slider.input_value() == stopped
 
 
-def test_sliders_are_where_the_reader_left_them(visit, address):
+def sliders_are_where_the_reader_left_them(visit, address):
     """Away by a link and back again, and by a link within the page."""
     figures = scrubbers(visit)
     if not figures:
@@ -247,7 +236,7 @@ def test_sliders_are_where_the_reader_left_them(visit, address):
     visit.page.wait_for_function("!document.querySelector('figure.fpc-scrub:not(.fpc-ready)')")
 
 
-def test_prints_without_the_frame_and_on_white(visit):
+def prints_without_the_frame_and_on_white(visit, address):
     shown = """name => [...document.querySelectorAll(name)].some(e => e.getClientRects().length)"""
     visit.page.emulate_media(media="print", color_scheme="dark")
     visit.page.set_viewport_size({"width": 680, "height": 1000})  # A4 less its margins
@@ -271,7 +260,7 @@ def test_prints_without_the_frame_and_on_white(visit):
     assert not cut
 
 
-def test_scrubbers_follow_the_theme(visit):
+def scrubbers_follow_the_theme(visit, address):
     follows = """f => f.querySelector(".fpc-plot").layout.font.color ===
         getComputedStyle(document.documentElement).getPropertyValue("--pst-color-text-base").trim()"""
     for theme in ("dark", "light"):
@@ -281,13 +270,12 @@ def test_scrubbers_follow_the_theme(visit):
             visit.page.wait_for_function(follows, arg=figure)
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_first_figure_does_not_wait_for_scripts(page, browser, address):
+def first_figure_does_not_wait_for_scripts(visit, address):
     """A picture, or a scrubber with a still one, is seen where no script has arrived yet."""
-    context = browser.new_context(viewport=DESKTOP)
+    context = visit.browser.new_context(viewport=DESKTOP)
     context.route("**/*.js*", lambda route: route.abort())
     bare = context.new_page()
-    bare.goto(f"{address}{page}.html", wait_until="load")
+    bare.goto(f"{address}{visit.name}.html", wait_until="load")
     seen = bare.evaluate(
         """() => {
             const first = document.querySelector(".bd-article img, .bd-article figure.fpc-scrub");
@@ -297,6 +285,37 @@ def test_first_figure_does_not_wait_for_scripts(page, browser, address):
     )
     context.close()
     assert seen
+
+
+CHECKS = [
+    asks_no_other_host_and_raises_no_error,
+    loads_plotly_only_for_a_scrubber,
+    equations_are_rendered,
+    links_lead_somewhere,
+    images_have_alternative_text,
+    fits_a_phone,
+    scrubbers_move,
+    is_accessible_in_both_themes,
+    prints_without_the_frame_and_on_white,
+    scrubbers_follow_the_theme,
+    first_figure_does_not_wait_for_scripts,
+    sliders_are_where_the_reader_left_them,
+]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_page(page, browser, address, subtests):
+    """Open the page once and look at it in every way."""
+    visit = opened(browser, address, page)
+    for figure in scrubbers(visit):
+        figure.scroll_into_view_if_needed()
+    visit.page.wait_for_function("!document.querySelector('figure.fpc-scrub:not(.fpc-ready)')")
+    for check in CHECKS:
+        with subtests.test(check=check.__name__):
+            check(visit, address)
+        visit.page.set_viewport_size(DESKTOP)
+        visit.page.emulate_media(media="screen", color_scheme="light")
+    visit.page.context.close()
 
 
 def test_reduced_motion_is_honoured(browser, address):

@@ -1,4 +1,4 @@
-"""The cell that finds the course's package, the same in every notebook: ``python tests/bootstrap_cell.py --write``.
+"""The first cell of every notebook, which finds the package: ``python tests/tools/bootstrap_cell.py --write``.
 
 The cell stands here only; the notebooks carry copies, and ``tests/test_bootstrap.py`` compares them. Address and
 version come from where they stand (``pyproject.toml``, ``fpcourse/__init__.py``): run the command after changing
@@ -11,13 +11,14 @@ from pathlib import Path
 
 import nbformat
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+REPOSITORY = Path(__file__).resolve().parents[2]
 URL = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]["urls"]["Repository"]
 sys.path.insert(0, str(REPOSITORY))
 from fpcourse import __version__  # noqa: E402
 
 CELL = '''\
-# Find the course's package. On a fresh Colab: fetch fpcourse/ and data/, and leave torch and numpy as they are.
+# Find the course's package. On a fresh Colab: fetch fpcourse/ and data/, and
+# leave torch and numpy as they are.
 import subprocess
 import sys
 import tempfile
@@ -27,17 +28,27 @@ try:
     import fpcourse.settings  # noqa: F401
 except ModuleNotFoundError:
     url, tag = "URL", "vVERSION"
-    root = Path.cwd() / f"fpcourse-{tag}"
-    root = next((p for p in root.parents if (p / "fpcourse/settings.py").exists()), root)
+    root, module = Path.cwd() / f"fpcourse-{tag}", "fpcourse/settings.py"
+    root = next((p for p in root.parents if (p / module).exists()), root)
     if not root.exists():
-        fetch = f"""git clone --quiet --depth 1 --branch {tag} --no-checkout --filter=blob:none {url} clone &&
-            cd clone && git sparse-checkout set --no-cone /fpcourse/ /data/ && git checkout --quiet {tag}"""
-        with tempfile.TemporaryDirectory(dir=".") as folder:  # moved when complete: a failure leaves nothing behind
-            done = subprocess.run(" ".join(fetch.split()), shell=True, cwd=folder, capture_output=True, text=True)
+        fetch = f"""git clone --quiet --depth 1 --branch {tag} --no-checkout
+            --filter=blob:none {url} clone && cd clone &&
+            git sparse-checkout set --no-cone /fpcourse/ /data/ &&
+            git checkout --quiet {tag}"""
+        # moved when complete: a failure leaves nothing behind
+        with tempfile.TemporaryDirectory(dir=".") as folder:
+            done = subprocess.run(
+                " ".join(fetch.split()), shell=True, cwd=folder,
+                capture_output=True, text=True,
+            )
             if done.returncode:
-                raise RuntimeError(f"fetching {url} {tag} takes git and a network:\\n{done.stderr}") from None
+                raise RuntimeError(
+                    f"fetching {url} {tag} takes git and a network:\\n"
+                    f"{done.stderr}"
+                ) from None
             Path(folder, "clone").rename(root)
-    sys.modules.pop("fpcourse", None)  # a mere folder of this name may have been imported as an empty package
+    # a mere folder of this name may have been imported as an empty package
+    sys.modules.pop("fpcourse", None)
     sys.path.insert(0, str(root))'''.replace("URL", URL).replace("VERSION", __version__)
 
 

@@ -1,18 +1,17 @@
 """Every claim of the book at every seed: ``make claims SEEDS=20``.
 
-Some notebooks alone: ``python tests/every_seed.py --seeds 20 chapters/1_mysteries.ipynb``, which writes no table.
+Some notebooks alone: ``python tests/tools/every_seed.py --seeds 20 chapters/1_mysteries.ipynb``, which writes no table.
 Runs every notebook of the book at the seeds 0, 1, ..., two at a time on one thread each, and prints a line for each.
 Results are kept in _build/claims, so that a run that was stopped goes on where it was, and only what has changed since
-(the notebook, the package, the data, the pins) runs again. With all notebooks it writes two tables: claims.csv beside
-this file, a row for each claim with its least margin over the seeds, and chapters/back_matter/every_seed.md, a row for
-each notebook, with its time and its memory. Ends with status 1 where a claim fails at any seed.
+(its code, the modules it imports, the data, the pins) runs again. With all notebooks it writes two tables:
+tests/reports/claims.csv, a row for each claim with its least margin over the seeds, and the page every_seed.md of the
+book, a row for each notebook, with its time and its memory. Ends with status 1 where a claim fails at any seed.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
-import hashlib
 import io
 import json
 import os
@@ -28,10 +27,14 @@ import yaml
 from nbclient import NotebookClient
 
 from fpcourse import sweep
+from fpcourse._files import written_whole
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+REPOSITORY = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(REPOSITORY / "_extensions"))
+from dependencies import version_of  # noqa: E402
+
 KEPT = REPOSITORY / "_build/claims"
-CLAIMS = Path(__file__).with_name("claims.csv")
+CLAIMS = REPOSITORY / "tests/reports/claims.csv"
 PAGE = REPOSITORY / "chapters/back_matter/every_seed.md"
 # Run as the last cell of a notebook: the most memory its kernel ever held, in kB (ru_maxrss would count its parent's).
 PEAK = r"import re; print(re.search(r'VmHWM:\s*(\d+)', open('/proc/self/status').read())[1])"
@@ -44,16 +47,6 @@ def notebooks() -> list[str]:
     files = [entry["file"] for chapter in contents for entry in (chapter, *chapter.get("sections", []))]
     paths = [f"{file}.ipynb" for file in files if not file.endswith("homework")]
     return [path for path in paths if (REPOSITORY / path).exists()]
-
-
-def version(notebook: str) -> str:
-    """Hash of all that the numbers of a notebook depend on."""
-    depends = [REPOSITORY / notebook, *sorted(REPOSITORY.glob("requirements*.txt"))]
-    depends += sorted(path for name in ("fpcourse", "data") for path in (REPOSITORY / name).glob("*.*"))
-    digest = hashlib.sha256(sys.version.encode())
-    for path in depends:
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
 
 
 def run_notebook(notebook: str, seed: int, version: str) -> dict[str, np.ndarray]:
@@ -117,8 +110,8 @@ def write_tables(table: dict[str, list[dict]], seeds: int) -> None:
         " nine). The margin is the distance of a measured value to its bound, as a fraction of the bound; the least one"
         " over all claims and seeds is given, with its claim. It is small by nature where two numbers are claimed to"
         " agree, to a thousandth, say, and where a share near one has to lie above a bound near one. The values of all"
-        " claims stand in `tests/claims.csv`. The last columns are the median time of a run, from the start of its"
-        " kernel to its end, on one thread and two runs side by side, and the most memory that a kernel ever held.",
+        " claims stand in `tests/reports/claims.csv`. The last columns are the median time of a run, from the start of"
+        " its kernel to its end, on one thread and two runs side by side, and the most memory that a kernel ever held.",
         "",
         "| notebook | claims | seeds | least margin | of the claim | s | MB |",
         "|---|---|---|---|---|---|---|",
@@ -141,9 +134,8 @@ def write_tables(table: dict[str, list[dict]], seeds: int) -> None:
             f"| {margin:.2g} | {name.replace('|', chr(92) + '|')} | {seconds:.0f} | {peak_mb:.0f} |"
         )
     for path, text in ((CLAIMS, written.getvalue()), (PAGE, "\n".join(lines) + "\n")):
-        part = path.with_name(f"{path.name}.part")  # whole or not at all, however a run ends
-        part.write_text(text, "utf-8", newline="\n")
-        part.replace(path)
+        with written_whole(path) as file:  # however a run ends
+            file.write(text.encode())
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -155,7 +147,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     chosen = options.notebooks or notebooks()
     points = [
-        {"notebook": notebook, "seed": seed, "version": version(notebook)}
+        {"notebook": notebook, "seed": seed, "version": version_of(REPOSITORY / notebook, REPOSITORY)}
         for notebook in chosen
         for seed in range(options.seeds)
     ]

@@ -1,4 +1,4 @@
-"""Plant errors in the formulas of fpcourse, one at a time, and see which the unit tests catch: tests/mutation.md.
+"""Plant errors in the formulas, one at a time, and see which the unit tests catch: tests/reports/mutation.md.
 
 mutmut plants them and runs the tests; this file says what counts as an error in a formula. mutmut's own list is meant
 for programs: most of it (texts altered, arguments and results replaced by None) every test catches, and a transposition
