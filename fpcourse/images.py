@@ -77,17 +77,17 @@ def band_errors(h: ArrayLike, y: ArrayLike, edges: ArrayLike) -> np.ndarray:
 
 
 def cosine_rates(kernel: ArrayLike) -> np.ndarray:
-    """phi^T K phi for every cosine wave phi of length 1: how fast the flow du/dt = -K (u - y) begins to learn it.
+    """phi^T K phi / n for every cosine wave phi of length 1: how fast the flow du/dt = -K (u - y) / n begins to learn it.
 
-    kernel (s*s, s*s) between the pixels of an image in the order of ``pixel_centres``. Returns (s, s), indexed as by
-    ``cosine_transform``. For a wave that is an eigenvector of K this is its eigenvalue.
+    kernel (n, n) between the n = s*s pixels of an image in the order of ``pixel_centres``. Returns (s, s), indexed as by
+    ``cosine_transform``. For a wave that is an eigenvector of K this is one of :func:`fpcourse.flow.rates`.
     """
     kernel = as_array("kernel", kernel, ndim=2)
     size = round(len(kernel) ** 0.5)
     if kernel.shape != (size**2, size**2):
         raise ValueError(f"kernel must be (s*s, s*s) for an image of s*s pixels; got {kernel.shape}")
     columns = cosine_transform(kernel.reshape(size, size, size, size))  # (row, column, p, q)
-    return np.einsum("pqpq->pq", cosine_transform(columns.transpose(2, 3, 0, 1)))
+    return np.einsum("pqpq->pq", cosine_transform(columns.transpose(2, 3, 0, 1))) / len(kernel)
 
 
 def psnr(h: ArrayLike, y: ArrayLike) -> np.ndarray:

@@ -82,10 +82,10 @@ def test_cosine_rates_are_quadratic_forms():
     kernel = half @ half.T
     found = images.cosine_rates(kernel)
     for p, q in ((0, 0), (1, 0), (0, 3), (5, 2)):
-        np.testing.assert_allclose(found[p, q], wave(p, q).ravel() @ kernel @ wave(p, q).ravel())
+        np.testing.assert_allclose(SIZE**2 * found[p, q], wave(p, q).ravel() @ kernel @ wave(p, q).ravel())
     single = images.cosine_rates(2.5 * np.outer(wave(3, 1), wave(3, 1)))
     assert np.unravel_index(single.argmax(), single.shape) == (3, 1)
-    np.testing.assert_allclose(single.sum(), 2.5)
+    np.testing.assert_allclose(single.sum(), 2.5 / SIZE**2)
 
 
 def test_psnr_is_ten_decibels_per_factor_of_ten():
