@@ -77,10 +77,10 @@ def band_errors(h: ArrayLike, y: ArrayLike, edges: ArrayLike) -> np.ndarray:
 
 
 def cosine_rates(kernel: ArrayLike) -> np.ndarray:
-    """phi^T K phi / n for every cosine wave phi of length 1: how fast the flow du/dt = -K (u - y) / n begins to learn it.
+    """Return phi^T K phi / n for every cosine wave phi of length 1: the rate at which the flow begins to learn it.
 
-    kernel (n, n) between the n = s*s pixels of an image in the order of ``pixel_centres``. Returns (s, s), indexed as by
-    ``cosine_transform``. For a wave that is an eigenvector of K this is one of :func:`fpcourse.flow.rates`.
+    kernel (n, n) between the n = s*s pixels of an image in the order of ``pixel_centres``. Returns (s, s), indexed as
+    by ``cosine_transform``. For a wave that is an eigenvector of K this is one of :func:`fpcourse.flow.rates`.
     """
     kernel = as_array("kernel", kernel, ndim=2)
     size = round(len(kernel) ** 0.5)
