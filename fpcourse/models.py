@@ -10,9 +10,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from fpcourse._arguments import as_array, as_choice, as_count, as_counts, as_positive, require_module
+from fpcourse._arguments import as_array, as_choice, as_count, as_counts, require_module
 
 NETWORKS = ("tanh", "tanh with bias", "matrix", "shared", "unshared")
 Activation = str | Callable[[Tensor], Tensor]
@@ -26,17 +27,27 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 def _activation(activation: Activation) -> Callable[[Tensor], Tensor]:
-    """A name from ``ACTIVATIONS``, or any elementwise function of a tensor (chapter 3 uses ``x tanh x``)."""
     return activation if callable(activation) else ACTIVATIONS[as_choice("activation", activation, ACTIVATIONS)]
 
 
 class MLP(nn.Module):
     """Fully connected network, x (n, d) -> (n, c), linear in its last layer.
 
-    widths      [d, hidden..., c]
-    activation  a name from ``ACTIVATIONS`` or an elementwise function
-    std         None: PyTorch's default, uniform in +-1/sqrt(fan-in). A number, or one per layer: weights and biases
-                are drawn from N(0, std^2), as in Zhang et al. (MSML 2020).
+    Parameters
+    ----------
+    widths : sequence of int
+        d, the widths of the hidden layers, c.
+    activation : str or callable
+        A name from ``ACTIVATIONS``, or any elementwise function of a tensor.
+    std : float or sequence of float, optional
+        Weights and biases are drawn from N(0, std^2); one number, or one per layer (Zhang et al., MSML 2020).
+        Default: PyTorch's initialization, uniform in +-1/sqrt(fan_in).
+
+    Examples
+    --------
+    >>> network = MLP([1, 50, 1], activation="tanh")
+    >>> network(torch.zeros(4, 1)).shape
+    torch.Size([4, 1])
     """
 
     def __init__(
@@ -49,16 +60,15 @@ class MLP(nn.Module):
         self.activation = _activation(activation)
         self.layers = nn.ModuleList(nn.Linear(m, n) for m, n in itertools.pairwise(widths))
         if std is not None:
-            stds = as_array("std", std, ndim=(0, 1)).tolist()
-            stds = stds if isinstance(stds, list) else [stds] * len(self.layers)
-            if len(stds) != len(self.layers):
+            stds = as_array("std", std, ndim=(0, 1))
+            if stds.ndim and len(stds) != len(self.layers):
                 raise ValueError(f"std must hold one number per layer ({len(self.layers)}); got {len(stds)}")
-            for layer, layer_std in zip(self.layers, stds, strict=True):
-                layer_std = as_positive("std", layer_std, zero_allowed=True)
+            for layer, layer_std in zip(self.layers, np.broadcast_to(stds, len(self.layers)), strict=True):
                 nn.init.normal_(layer.weight, 0.0, layer_std)
                 nn.init.normal_(layer.bias, 0.0, layer_std)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map x (n, ...) to (n, c)."""
         x = x.flatten(1)
         for layer in self.layers[:-1]:
             x = self.activation(layer(x))
@@ -66,24 +76,36 @@ class MLP(nn.Module):
 
 
 class ResidualMLP(nn.Module):
-    """Residual network x (n, d) -> (n, c): a dense layer to h (n, width), then in each block a correction of h,
-    h <- sigma(h + V sigma(U h + b) + b'), and a dense layer on top (He et al., CVPR 2016, without convolutions).
+    """Residual network x (n, d) -> (n, c): dense layers in which each block adds a correction to h (n, width).
 
-    A block holds two hidden layers; five blocks make a "ResNet-10". PyTorch's default initialization throughout.
+    A block computes h <- sigma(h + V sigma(U h + b) + b'), two hidden layers; five make a "ResNet-10" (He et al., CVPR
+    2016) without convolutions. PyTorch's default initialization throughout.
+
+    Parameters
+    ----------
+    inputs, width, blocks, outputs : int
+        d, the width of h, the number of blocks, c.
+    activation : str or callable
+        As in :class:`MLP`.
+
+    Examples
+    --------
+    >>> ResidualMLP(2, 16, blocks=5)(torch.zeros(4, 2)).shape
+    torch.Size([4, 1])
     """
 
     def __init__(
         self, inputs: int, width: int, blocks: int, outputs: int = 1, *, activation: Activation = "relu"
     ) -> None:
         super().__init__()
-        width, blocks = as_count("width", width), as_count("blocks", blocks)
         self.activation = _activation(activation)
-        self.first = nn.Linear(as_count("inputs", inputs), width)
+        self.first = nn.Linear(inputs, width)
         self.inner = nn.ModuleList(nn.Linear(width, width) for _ in range(blocks))
         self.outer = nn.ModuleList(nn.Linear(width, width) for _ in range(blocks))
-        self.last = nn.Linear(width, as_count("outputs", outputs))
+        self.last = nn.Linear(width, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map x (n, ...) to (n, c)."""
         h = self.first(x.flatten(1))
         for inner, outer in zip(self.inner, self.outer, strict=True):
             h = self.activation(h + outer(self.activation(inner(h))))
@@ -91,15 +113,31 @@ class ResidualMLP(nn.Module):
 
 
 class TwoLayer(nn.Module):
-    """Two-layer network h(x) = scale * sum_j a_j sigma(w_j.x + b_j), x (n, d) -> (n, c).
+    """Two-layer network f(x) = scale * sum_j a_j sigma(w_j.x + b_j), x (n, d) -> (n, c).
 
-    bias        "additive": b_j;  "shift": b_j = |w_j| l_j, so that in one dimension, w > 0, the kink of
-                ReLU(w (x + l)) sits at -l whatever w does (Luo et al. 2022);  None: no bias
-    scale       the factor in front; 1/sqrt(width) gives the tangent-kernel scaling (Jacot et al. 2018)
-    w_std, b_std, a_std   w ~ N(0, w_std^2), b (or l) ~ N(0, b_std^2), a ~ N(0, a_std^2)
-    signs       a_j = +-a_std with random signs instead (Du et al. 2019; Basri et al. 2019)
+    Its parameters are ``w`` (m, d), ``b`` (m,) or None, and ``a`` (c, m).
 
-    Parameters: ``w`` (m, d), ``b`` (m,) or None, ``a`` (c, m).
+    Parameters
+    ----------
+    inputs, width, outputs : int
+        d, m, c.
+    activation : str or callable
+        As in :class:`MLP`.
+    bias : {"additive", "shift", None}
+        "additive": b_j. "shift": b_j = |w_j| l_j, so that for d = 1 and w > 0 the kink of ReLU(w (x + l)) sits at -l
+        whatever w does (Luo et al., SIMODS 2022). None: no bias.
+    scale : float
+        The factor in front; width**-0.5 is the tangent-kernel scaling (Jacot et al., NeurIPS 2018).
+    w_std, b_std, a_std : float
+        w ~ N(0, w_std^2), b (or l) ~ N(0, b_std^2), a ~ N(0, a_std^2).
+    signs : bool
+        Draw a_j = +-a_std with random signs instead (Du et al., ICLR 2019; Basri et al., NeurIPS 2019).
+
+    Examples
+    --------
+    >>> network = TwoLayer(2, 100, scale=100**-0.5)
+    >>> network(torch.zeros(4, 2)).shape
+    torch.Size([4, 1])
     """
 
     def __init__(
@@ -117,56 +155,62 @@ class TwoLayer(nn.Module):
         signs: bool = False,
     ) -> None:
         super().__init__()
-        inputs, width, outputs = (
-            as_count(name, value) for name, value in (("inputs", inputs), ("width", width), ("outputs", outputs))
-        )
         self.activation = _activation(activation)
         self.bias = as_choice("bias", bias, ("additive", "shift", None))
-        self.scale = as_positive("scale", scale)
-        w_std, b_std, a_std = (
-            as_positive(name, value, zero_allowed=True)
-            for name, value in (("w_std", w_std), ("b_std", b_std), ("a_std", a_std))
-        )
+        self.scale = float(scale)
         self.w = nn.Parameter(w_std * torch.randn(width, inputs))
         self.b = None if bias is None else nn.Parameter(b_std * torch.randn(width))
         draw = torch.randn(outputs, width)
-        signs = signs
         self.a = nn.Parameter(a_std * (draw.sign() if signs else draw))
 
     def preactivation(self, x: Tensor) -> Tensor:
-        """w_j.x + b_j (or + |w_j| l_j) at every point: (n, m)."""
+        """Return w_j.x + b_j (or + |w_j| l_j) for every neuron, (n, m)."""
         if self.bias is None:
             return x @ self.w.T
         offset = self.b if self.bias == "additive" else self.w.norm(dim=1) * self.b
         return torch.addmm(offset, x, self.w.T)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map x (n, d) to (n, c)."""
         return self.scale * self.activation(self.preactivation(x)) @ self.a.T
 
 
 class Ensemble(nn.Module):
-    """``members`` independent MLPs trained side by side: x (n, d) -> (n, members * c), members as channels.
+    """Independent MLPs trained side by side: x (n, d) -> (n, members * c), members as channels.
 
-    One batched matrix product per layer (``baddbmm``): ten small networks cost about two. Each member is initialised
-    as ``MLP(widths)`` is, and :func:`fpcourse.training.train` gives each the gradient it would get alone.
+    One batched matrix product per layer: ten small networks cost about two. Each member is initialized as an ``MLP``,
+    and :func:`fpcourse.training.train` gives each the gradient it would get alone.
+
+    Parameters
+    ----------
+    widths, activation
+        Of each member, as in :class:`MLP`.
+    members : int
+        Number of networks.
+
+    Examples
+    --------
+    >>> Ensemble([1, 20, 1], members=10)(torch.zeros(4, 1)).shape
+    torch.Size([4, 10])
     """
 
     def __init__(self, widths: Sequence[int], members: int, *, activation: Activation = "tanh") -> None:
         super().__init__()
         self.members = as_count("members", members)
-        nets = [MLP(widths, activation=activation) for _ in range(self.members)]
+        nets = [MLP(widths, activation=activation) for _ in range(members)]
         self.activation = nets[0].activation
         layers = list(zip(*(net.layers for net in nets), strict=True))
         self.weights = nn.ParameterList(torch.stack([layer.weight.detach().T for layer in same]) for same in layers)
         self.biases = nn.ParameterList(torch.stack([layer.bias.detach()[None] for layer in same]) for same in layers)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map x (n, ...) to (n, members * c)."""
         h = x.flatten(1).expand(self.members, -1, -1)
         for i, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             h = torch.baddbmm(bias, h, weight)
             if i < len(self.weights) - 1:
                 h = self.activation(h)
-        return h.permute(1, 0, 2).flatten(1)  # (n, members, c) -> (n, members * c)
+        return h.permute(1, 0, 2).flatten(1)
 
 
 class CircularCNN(nn.Module):
@@ -174,12 +218,24 @@ class CircularCNN(nn.Module):
 
     (K * x)(s) = sum_r K(r) x(s - r) is the circular convolution, so shifting x shifts f(x). On one frequency,
     x(s) = cos s, K_j * x = |K_j^(1)| cos(s + phase_j): there the network is a two-layer network on the circle.
+    Its parameters are ``kernels`` (m, kernel_size), ``b`` (m,) or None, and ``a`` (m,).
 
-    channels, kernel_size   m and r = 0..kernel_size-1; signals must have L >= kernel_size
-    bias                    b_j, one number per channel, or none
-    k_std, b_std, a_std     K ~ N(0, k_std^2), b ~ N(0, b_std^2), a ~ N(0, a_std^2)
+    Parameters
+    ----------
+    channels, kernel_size : int
+        m, and the number of entries of a kernel, at most L.
+    activation : str or callable
+        As in :class:`MLP`.
+    bias : bool
+        Whether to have b_j.
+    k_std, b_std, a_std : float
+        K ~ N(0, k_std^2), b ~ N(0, b_std^2), a ~ N(0, a_std^2).
 
-    Parameters: ``kernels`` (m, kernel_size), ``b`` (m,) or None, ``a`` (m,).
+    Examples
+    --------
+    >>> network, x = CircularCNN(8, 5), torch.randn(3, 16)
+    >>> torch.allclose(network(x.roll(1, dims=1)), network(x).roll(1, dims=1), atol=1e-5)
+    True
     """
 
     def __init__(
@@ -194,19 +250,13 @@ class CircularCNN(nn.Module):
         a_std: float = 1.0,
     ) -> None:
         super().__init__()
-        channels, kernel_size = as_count("channels", channels), as_count("kernel_size", kernel_size)
-        k_std, b_std, a_std = (
-            as_positive(name, value, zero_allowed=True)
-            for name, value in (("k_std", k_std), ("b_std", b_std), ("a_std", a_std))
-        )
         self.activation = _activation(activation)
         self.kernels = nn.Parameter(k_std * torch.randn(channels, kernel_size))
-        bias = bias
         self.b = nn.Parameter(b_std * torch.randn(channels)) if bias else None
         self.a = nn.Parameter(a_std * torch.randn(channels))
 
     def preactivation(self, x: Tensor) -> Tensor:
-        """K_j * x + b_j for every channel: (n, m, L)."""
+        """Return K_j * x + b_j for every channel, (n, m, L)."""
         size = self.kernels.shape[1]
         if x.ndim != 2 or x.shape[1] < size:
             raise ValueError(f"signals must have shape (n, L) with L >= kernel_size {size}; got {tuple(x.shape)}")
@@ -215,38 +265,56 @@ class CircularCNN(nn.Module):
         return nn.functional.conv1d(wrapped[:, None], self.kernels.flip(1)[:, None], self.b)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map x (n, L) to (n, L)."""
         return torch.einsum("j,njs->ns", self.a, self.activation(self.preactivation(x)))
 
 
-def _conv(channels_in: int, channels_out: int) -> nn.Conv2d:
-    return nn.Conv2d(channels_in, channels_out, 3, padding=1)
+def _stage(*channels: int) -> list[nn.Module]:
+    """Return 3 x 3 convolutions with ReLU, each from one number of channels to the next, and then a pooling."""
+    convolutions = [nn.Conv2d(m, n, 3, padding=1) for m, n in itertools.pairwise(channels)]
+    return [*(layer for conv in convolutions for layer in (conv, nn.ReLU())), nn.MaxPool2d(2)]
 
 
 class ConvNet(nn.Sequential):
-    """Small convolutional network for (n, 3, 32, 32) images -> (n, classes): two conv-pool stages, two dense layers."""
+    """Small convolutional network for images, (n, 3, 32, 32) -> (n, classes): two conv-pool stages, two dense layers.
 
-    def __init__(self, classes: int = 10, *, channels: int = 16) -> None:
-        channels, classes = as_count("channels", channels), as_count("classes", classes)
-        super().__init__(
-            _conv(3, channels), nn.ReLU(), nn.MaxPool2d(2),
-            _conv(channels, 2 * channels), nn.ReLU(), nn.MaxPool2d(2),
-            nn.Flatten(), nn.Linear(2 * channels * 64, 128), nn.ReLU(), nn.Linear(128, classes),
-        )  # fmt: skip
+    Parameters
+    ----------
+    classes, channels : int
+        Number of outputs, and of channels after the first convolution.
 
-
-class SmallVGG(nn.Sequential):
-    """VGG in miniature for (n, 3, 32, 32) -> (n, classes): pairs of 3x3 convolutions, then pooling, three times.
-
-    The shape of Simonyan and Zisserman (2015) at a quarter of its width. He initialization, without which six
-    ReLU layers start too close to zero to train in a minute; the last layer starts at zero, so that training starts
-    from the zero function and not from a random one (what that does: lesson ``initialization``).
+    Examples
+    --------
+    >>> ConvNet(channels=4)(torch.zeros(2, 3, 32, 32)).shape
+    torch.Size([2, 10])
     """
 
     def __init__(self, classes: int = 10, *, channels: int = 16) -> None:
-        c, classes = as_count("channels", channels), as_count("classes", classes)
-        stages: list[nn.Module] = []
-        for c_in, c_out in ((3, c), (c, 2 * c), (2 * c, 4 * c)):
-            stages += [_conv(c_in, c_out), nn.ReLU(), _conv(c_out, c_out), nn.ReLU(), nn.MaxPool2d(2)]
+        stages = [*_stage(3, channels), *_stage(channels, 2 * channels), nn.Flatten()]
+        super().__init__(*stages, nn.Linear(2 * channels * 64, 128), nn.ReLU(), nn.Linear(128, classes))
+
+
+class SmallVGG(nn.Sequential):
+    """VGG in miniature for images, (n, 3, 32, 32) -> (n, classes): three times two 3 x 3 convolutions and a pooling.
+
+    A quarter as wide as the original (Simonyan and Zisserman, ICLR 2015). He initialization, without which the outputs
+    of six ReLU layers are too small to train in a minute; the last layer is zero at first, so that training starts from
+    the zero function and not from a random one (what that changes: lesson ``initialization``).
+
+    Parameters
+    ----------
+    classes, channels : int
+        Number of outputs, and of channels in the first stage.
+
+    Examples
+    --------
+    >>> SmallVGG(channels=4)(torch.ones(2, 3, 32, 32)).abs().max().item()
+    0.0
+    """
+
+    def __init__(self, classes: int = 10, *, channels: int = 16) -> None:
+        c = channels
+        stages = [*_stage(3, c, c), *_stage(c, 2 * c, 2 * c), *_stage(2 * c, 4 * c, 4 * c)]
         super().__init__(*stages, nn.Flatten(), nn.Linear(4 * c * 16, 128), nn.ReLU(), nn.Linear(128, classes))
         for layer in self:
             if isinstance(layer, (nn.Conv2d, nn.Linear)):
@@ -256,12 +324,17 @@ class SmallVGG(nn.Sequential):
 
 
 def siren(widths: Sequence[int], *, omega: float = 30.0) -> MLP:
-    """An ``MLP`` with activation sin(omega z), initialised so that all layers keep their scale (Sitzmann et al. 2020).
+    """Return an ``MLP`` with activation sin(omega z), initialized so that all layers keep their scale.
 
-    Weights are uniform in +-1/d in the first layer and in +-sqrt(6/fan_in)/omega above it; biases as in ``MLP``.
-    Made for inputs in [-1, 1].
+    For inputs in [-1, 1]: weights are uniform in +-1/d in the first layer and in +-sqrt(6 / fan_in) / omega above it,
+    biases as in ``MLP`` (Sitzmann et al., NeurIPS 2020).
+
+    Examples
+    --------
+    >>> network = siren([2, 64, 1])
+    >>> round(network.layers[0].weight.abs().max().item(), 1)
+    0.5
     """
-    omega = as_positive("omega", omega)
     model = MLP(widths, activation=functools.partial(_sine, omega))
     for i, layer in enumerate(model.layers):
         bound = math.sqrt(6 / layer.in_features) / omega if i else 1 / layer.in_features
@@ -274,21 +347,34 @@ def _sine(omega: float, z: Tensor) -> Tensor:
 
 
 class AngularDerivative(nn.Module):
-    """d^order f / d theta^order of f(theta) = model(cos theta, sin theta): angles (n, 1) -> (n, c), sharing ``model``.
+    """The derivative d^order f / d theta^order of f(theta) = model(cos theta, sin theta), (n, 1) -> (n, c).
 
-    Trained on the derivatives of a target it is the model under a derivative (Sobolev) loss, and its tangent kernel is
-    that of the model, differentiated in both angles: on waves of frequency k the rates gain a factor k^(2 order) (Yu,
-    Yang, Townsend, ICLR 2023). order 0 is the model itself, read on the circle. Derivatives are taken automatically,
-    and a kink counts as flat: for order >= 1 the model must be smooth, tanh and not ReLU.
+    Trained on the derivatives of a target it is the model under a derivative (Sobolev) loss. Its tangent kernel is that
+    of the model, differentiated in both angles: at frequency k the rates gain a factor k^(2 order) (Yu, Yang and
+    Townsend, ICLR 2023).
+
+    Parameters
+    ----------
+    model : nn.Module
+        (n, 2) -> (n, c); shared, not copied. For order >= 1 it must be smooth, tanh and not ReLU: automatic
+        differentiation takes a kink for flat.
+    order : int
+        0 is the model itself, read on the circle.
+
+    Examples
+    --------
+    >>> model, angles = TwoLayer(2, 10, activation="tanh"), torch.zeros(3, 1)
+    >>> torch.equal(AngularDerivative(model, order=0)(angles), model(torch.tensor([[1.0, 0.0]] * 3)))
+    True
     """
 
     def __init__(self, model: nn.Module, order: int = 0) -> None:
         super().__init__()
-        if not isinstance(model, nn.Module):
-            raise ValueError(f"model must be a torch module; got {type(model).__name__}")
         self.model, self.order = model, as_count("order", order, minimum=0)
 
     def forward(self, angle: Tensor) -> Tensor:
+        """Map angles (n, 1) to (n, c)."""
+
         def function(theta: Tensor, order: int) -> Tensor:
             if order == 0:
                 return self.model(torch.cat([theta.cos(), theta.sin()], dim=1))
@@ -300,7 +386,6 @@ class AngularDerivative(nn.Module):
 class _Antisymmetric(nn.Module):
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        require_module("model", model)
         self.plus, self.minus = copy.deepcopy(model), copy.deepcopy(model)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -308,11 +393,18 @@ class _Antisymmetric(nn.Module):
 
 
 def antisymmetric(model: nn.Module) -> nn.Module:
-    """Return h_ASI = (h(theta) - h(theta')) / sqrt 2 with theta'(0) = theta(0), both halves trained.
+    """Return (f(x; theta) - f(x; theta')) / sqrt 2 with theta' = theta at initialization, both halves trained.
 
-    Zero at the start, and with the tangent kernel of ``model`` (Zhang et al., MSML 2020). ``model`` is copied, not
-    changed; the halves are ``plus`` and ``minus``. Raises ValueError for anything but a torch module.
+    It is zero at initialization and has the tangent kernel of ``model`` (Zhang et al., MSML 2020). The halves are
+    copies of ``model``, named ``plus`` and ``minus``.
+
+    Examples
+    --------
+    >>> pair = antisymmetric(TwoLayer(2, 10))
+    >>> pair(torch.ones(3, 2)).abs().max().item()
+    0.0
     """
+    require_module("model", model)
     return _Antisymmetric(model)
 
 
@@ -321,11 +413,22 @@ def lazy_pair(
 ) -> nn.Module:
     """Return an antisymmetric pair of two-layer networks in the tangent-kernel scaling, first layer trained.
 
-    w ~ N(0, I), b = 0 at the start, a = +-1 drawn once and frozen, f = 0 at the start. As the width grows, the tangent
-    kernel tends to ``two_layer_ntk(x, bias=bias, trained="first")`` (ReLU): the factor in front is width**-0.5, or
-    (2 * width)**-0.5 with bias, where the kernel is that of inputs (x, 1) / sqrt 2.
+    w ~ N(0, I), b = 0 and f = 0 at initialization; a = +-1 is drawn once and frozen. With ReLU the tangent kernel tends
+    to ``two_layer_ntk(x, bias=bias, trained="first")`` as the width grows: the factor in front is width**-0.5, or
+    (2 * width)**-0.5 with bias, where that kernel is the one of inputs (x, 1) / sqrt 2.
 
-    inputs, width, outputs   of each half, as in :class:`TwoLayer`
+    Parameters
+    ----------
+    inputs, width, outputs, activation
+        Of each half, as in :class:`TwoLayer`.
+    bias : bool
+        Whether each neuron has a bias, trained like w.
+
+    Examples
+    --------
+    >>> pair = lazy_pair(2, 1000)
+    >>> pair(torch.ones(3, 2)).abs().max().item(), pair.plus.a.requires_grad
+    (0.0, False)
     """
     scale = (width * (1 + bias)) ** -0.5
     half = TwoLayer(
@@ -338,35 +441,57 @@ def lazy_pair(
 class MatrixFactorization(nn.Module):
     """The matrix a w, read entry by entry: x (n, 2) row and column numbers from 0 -> (n, 1), the entries there.
 
-    Parameters: ``a`` (rows, width) and ``w`` (width, columns), all drawn from N(0, std^2).
+    Parameters
+    ----------
+    rows, columns, width : int
+        ``a`` is (rows, width) and ``w`` is (width, columns).
+    std : float
+        Both are drawn from N(0, std^2).
+
+    Examples
+    --------
+    >>> model = MatrixFactorization(3, 4, width=2)
+    >>> entry, product = model(torch.tensor([[2, 1]])), model.a @ model.w
+    >>> torch.allclose(entry[0, 0], product[2, 1])
+    True
     """
 
     def __init__(self, rows: int, columns: int, width: int, *, std: float = 1.0) -> None:
         super().__init__()
-        rows, columns, width = (
-            as_count(name, value) for name, value in (("rows", rows), ("columns", columns), ("width", width))
-        )
-        std = as_positive("std", std, zero_allowed=True)
         self.a = nn.Parameter(std * torch.randn(rows, width))
         self.w = nn.Parameter(std * torch.randn(width, columns))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map x (n, 2) to (n, 1)."""
         row, column = x.long().unbind(dim=1)
         return (self.a[row] * self.w.T[column]).sum(dim=1, keepdim=True)
 
 
 class TwoLayerCNN(nn.Module):
-    """Two-layer tanh network with local kernels, f(x) = sum_j sum_p a_jp tanh(w_j . x[window p]): x (n, ...) -> (n, 1).
+    """Two-layer tanh network with local kernels, f(x) = sum_j sum_p a_jp tanh(w_j.x[window p]): x (n, ...) -> (n, 1).
 
-    The windows are all segments of ``kernel_size`` (d,) or squares of ``kernel_size`` x ``kernel_size`` (d1, d2) of the
-    input, without padding; each kernel has an output weight for every window (Zhang et al., JML 2025).
+    The windows are all segments, or squares, of ``kernel_size`` in the input, without padding; each kernel has an
+    output weight ``a`` (width, windows) for every window (Zhang et al., JML 2025).
 
-    shape     of one input, (d,) or (d1, d2); the input may come flattened
-    width     number of kernels
-    shared    True: w_j slides over the input. False: each window has weights of its own, w_jp in place of w_j
-    std       all parameters are drawn from N(0, std^2)
+    Parameters
+    ----------
+    shape : sequence of int
+        Of one input, (d,) or (d1, d2); the input may come flattened.
+    width : int
+        Number of kernels.
+    kernel_size : int
+        Side of a window, at most that of the input.
+    shared : bool
+        True: w_j slides over the input, ``w`` is (width, q) for windows of q entries. False: each window has weights
+        of its own, ``w`` is (width, windows, q).
+    std : float
+        All parameters are drawn from N(0, std^2).
 
-    Parameters: ``w`` (width, q) or (width, windows, q) with q weights per kernel, ``a`` (width, windows).
+    Examples
+    --------
+    >>> network = TwoLayerCNN((6,), 2, kernel_size=3)
+    >>> network(torch.zeros(4, 6)).shape, tuple(network.w.shape), tuple(network.a.shape)
+    (torch.Size([4, 1]), (2, 3), (2, 4))
     """
 
     def __init__(
@@ -374,8 +499,6 @@ class TwoLayerCNN(nn.Module):
     ) -> None:
         super().__init__()
         shape, (windows, weights) = _shape(shape, (1, 2)), _windows(shape, kernel_size)
-        width, std = as_count("width", width), as_positive("std", std, zero_allowed=True)
-        shared = shared
         pixels = torch.arange(math.prod(shape)).reshape(shape)
         for axis in range(len(shape)):
             pixels = pixels.unfold(axis, kernel_size, 1)
@@ -385,6 +508,7 @@ class TwoLayerCNN(nn.Module):
         self.a = nn.Parameter(std * torch.randn(width, windows))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map x (n, ...) to (n, 1)."""
         seen = x.flatten(1)[:, self.pixels]
         z = torch.einsum("npq,jq->njp" if self.shared else "npq,jpq->njp", seen, self.w)
         return torch.einsum("njp,jp->n", torch.tanh(z), self.a)[:, None]
@@ -393,18 +517,27 @@ class TwoLayerCNN(nn.Module):
 def network(
     name: str, shape: Sequence[int], width: int, *, std: float, kernel_size: int | None = None
 ) -> TwoLayer | MatrixFactorization | TwoLayerCNN:
-    """One of the models whose optimistic sample sizes are known, float64, its parameters drawn from N(0, std^2).
+    """Return one of the models whose optimistic sample sizes are known, in float64.
 
-    name         "tanh": two-layer tanh network without bias;  "tanh with bias";  "matrix": ``MatrixFactorization``;
-                 "shared" and "unshared": ``TwoLayerCNN``
-    shape        (d,), for "matrix" (rows, columns), for the last two (d,) or (d1, d2)
-    width        neurons, kernels, or columns of the first factor
-    kernel_size  of the last two
+    Parameters
+    ----------
+    name : {"tanh", "tanh with bias", "matrix", "shared", "unshared"}
+        A two-layer tanh network without or with bias, a ``MatrixFactorization``, or a ``TwoLayerCNN``.
+    shape : sequence of int
+        (d,); for "matrix" (rows, columns), for the last two (d,) or (d1, d2).
+    width : int
+        Neurons, kernels, or columns of the first factor.
+    std : float
+        All parameters are drawn from N(0, std^2).
+    kernel_size : int, optional
+        Of the last two.
 
-    Raises ValueError for any other name, a shape that does not fit and a kernel that is larger than the input.
+    Examples
+    --------
+    >>> network("tanh", (3,), 2, std=1.0).w.shape
+    torch.Size([2, 3])
     """
     as_choice("name", name, NETWORKS)
-    std = as_positive("std", std, zero_allowed=True)
     if name == "matrix":
         model = MatrixFactorization(*_shape(shape, (2,)), width, std=std)
     elif name in ("shared", "unshared"):
@@ -416,15 +549,15 @@ def network(
     return model.double()
 
 
-def _shape(shape, dimensions: tuple[int, ...]) -> tuple[int, ...]:
+def _shape(shape: Sequence[int], dimensions: tuple[int, ...]) -> tuple[int, ...]:
     entries = tuple(as_counts("shape", shape))
     if len(entries) not in dimensions:
         raise ValueError(f"shape must have {' or '.join(map(str, dimensions))} entries here; got {entries}")
     return entries
 
 
-def _windows(shape, kernel_size: int | None) -> tuple[int, int]:
-    """Number of windows and of pixels in each."""
+def _windows(shape: Sequence[int], kernel_size: int | None) -> tuple[int, int]:
+    """Return the number of windows and of pixels in each."""
     shape, size = _shape(shape, (1, 2)), as_count("kernel_size", kernel_size)
     if size > min(shape):
         raise ValueError(f"kernel_size must be at most {min(shape)} for inputs of shape {shape}; got {size}")
@@ -432,13 +565,27 @@ def _windows(shape, kernel_size: int | None) -> tuple[int, int]:
 
 
 def parameters_of(model: nn.Module) -> np.ndarray:
-    """All parameters in one vector (P,), float64: a copy. Raises ValueError for a model without any."""
+    """Return all parameters of ``model`` in one vector (P,) float64, a copy.
+
+    Examples
+    --------
+    >>> parameters_of(TwoLayer(2, 10)).shape
+    (40,)
+    """
     require_module("model", model)
     return nn.utils.parameters_to_vector(model.parameters()).detach().double().cpu().numpy().copy()
 
 
-def with_parameters(model: nn.Module, parameters) -> nn.Module:
-    """A float64 copy of ``model`` with the given ``parameters`` (P,), such as a row of ``Trajectory.parameters``."""
+def with_parameters(model: nn.Module, parameters: ArrayLike) -> nn.Module:
+    """Return a float64 copy of ``model`` with the given parameters (P,), such as a row of ``Trajectory.parameters``.
+
+    Examples
+    --------
+    >>> network = TwoLayer(2, 10)
+    >>> doubled = with_parameters(network, 2 * parameters_of(network))
+    >>> torch.allclose(doubled.w, 2 * network.w.double())
+    True
+    """
     require_module("model", model)
     result = copy.deepcopy(model).double()
     size = sum(parameter.numel() for parameter in result.parameters())
