@@ -6,10 +6,11 @@ import copy
 import dataclasses
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from fpcourse import settings
@@ -22,6 +23,7 @@ from fpcourse._arguments import (
     as_points,
     as_positive,
     require_module,
+    require_same_length,
     require_tensor,
 )
 from fpcourse.recording import Recorder, TrainingDiverged, evaluate, evaluating, log_spaced
@@ -33,14 +35,20 @@ CLOCKS = ("step", "flow")
 
 
 def square_loss(outputs: Tensor, y: Tensor) -> Tensor:
-    """Return the loss of the course, L = 1/(2n) sum_i |f(x_i) - y_i|^2, of outputs and targets (n, c)."""
+    """Return the loss of the course, L = 1/(2n) sum_i |f(x_i) - y_i|^2, of outputs and targets (n, c).
+
+    Examples
+    --------
+    >>> square_loss(torch.zeros(4, 2), torch.ones(4, 2))
+    tensor(1.)
+    """
     return (outputs - y).square().sum() / (2 * len(y))
 
 
 def train(
     model: nn.Module,
-    x,
-    y,
+    x: ArrayLike,
+    y: ArrayLike,
     *,
     steps: int,
     learning_rate: float,
@@ -48,7 +56,7 @@ def train(
     batch_size: int | None = None,
     loss: str = "square",
     clock: str = "step",
-    evaluate_on=None,
+    evaluate_on: ArrayLike | None = None,
     snapshots: int | Sequence[int] = 60,
     record_parameters: bool = False,
     seed: int | None = None,
@@ -57,70 +65,98 @@ def train(
 ) -> Trajectory:
     """Train ``model`` in place on (x, y) and return its trajectory.
 
-    x             (n, ...) points or images; a vector of n numbers counts as (n, 1)
-    y             (n, c) or (n,) targets; for "cross_entropy" (n,) whole-number classes
-    optimizer     "gd" (full batch), "sgd" (mini-batches) or "adam"; plain, without momentum or weight decay
-    batch_size    rows per step, reshuffled every epoch; None: all rows
-    loss          "square": L = 1/(2n) sum_i |f(x_i) - y_i|^2, whose gradient flow is du/dt = -K (u - y) / n. (PyTorch's
-                  ``MSELoss`` is 2/c times this L: give it c/2 times the learning rate.)  "cross_entropy": mean over
-                  samples; the outputs kept are then class probabilities, which compare with one-hot labels
-    clock         "step": times count optimizer steps.  "flow": times are learning_rate * step, those of the gradient
-                  flow, for "gd" and "sgd"
-    evaluate_on   where to take the snapshots, default x
-    snapshots     how many (spaced by ``log_spaced``), or the steps themselves
-    record_parameters   keep all parameters at each snapshot
-    seed          of the mini-batches; default: what torch was seeded with
-    device        "auto": the model moves to ``settings.device()`` and stays there
-    progress      show a bar with the loss
+    Snapshots are taken in evaluation mode and draw no random numbers: they change nothing in the training. Each member
+    of an :class:`~fpcourse.models.Ensemble` follows its own loss, and the losses returned are their mean ("square").
 
-    Losses are those of the whole training set at the snapshot. Snapshots are taken in evaluation mode and draw no
-    random numbers: how many there are changes nothing in the training. An :class:`~fpcourse.models.Ensemble` takes
-    one target y (n, c) for all members or (n, members * c) for one each ("square" only); each member follows its own
-    loss, and the losses returned are their mean. Raises ValueError for arguments that do not fit and
-    :class:`TrainingDiverged`, with the trajectory so far, where the loss stops being finite.
+    Parameters
+    ----------
+    model : nn.Module
+        (n, ...) -> (n, c).
+    x : array_like
+        (n, ...) points or images; a vector of n numbers counts as (n, 1).
+    y : array_like
+        (n, c) or (n,) targets; for "cross_entropy" (n,) whole-number classes. For an ensemble one target for all
+        members, or (n, members * c) for one each.
+    steps : int
+        Number of optimizer steps.
+    learning_rate : float
+        Step size.
+    optimizer : {"gd", "sgd", "adam"}
+        Full-batch or mini-batch gradient descent, or Adam; without momentum or weight decay.
+    batch_size : int, optional
+        Rows per step, reshuffled every epoch. Default: all rows.
+    loss : {"square", "cross_entropy"}
+        "square": L = 1/(2n) sum_i |f(x_i) - y_i|^2, whose gradient flow is du/dt = -K (u - y) / n. (PyTorch's
+        ``MSELoss`` is 2/c times this L: give it c/2 times the learning rate.) "cross_entropy": mean over samples; the
+        outputs kept are class probabilities, which compare with one-hot labels.
+    clock : {"step", "flow"}
+        "step": times count optimizer steps. "flow": times are learning_rate * step, those of the gradient flow, for
+        "gd" and "sgd".
+    evaluate_on : array_like, optional
+        Where to take the snapshots. Default: x.
+    snapshots : int or sequence of int
+        How many (spaced by :func:`~fpcourse.recording.log_spaced`), or the steps themselves.
+    record_parameters : bool
+        Keep all parameters at each snapshot.
+    seed : int, optional
+        Of the mini-batches. Default: what torch was seeded with.
+    device : str or torch.device
+        "auto": the model moves to ``settings.device()`` and stays there.
+    progress : bool
+        Show a bar with the loss.
+
+    Returns
+    -------
+    Trajectory
+        Its losses are those of the whole training set.
+
+    Raises
+    ------
+    ValueError
+        If shapes disagree, an input is not finite or a name is unknown.
+    TrainingDiverged
+        With the trajectory so far, if the loss stops being finite.
+
+    Examples
+    --------
+    >>> x = np.linspace(-1, 1, 9)
+    >>> options = {"optimizer": "gd", "clock": "flow", "snapshots": [0, 100], "progress": False}
+    >>> run = train(nn.Linear(1, 1), x, 2 * x, steps=100, learning_rate=0.5, **options)
+    >>> run.times.tolist(), run.outputs.shape, bool(run.losses[-1] < 1e-6)
+    ([0.0, 50.0], (2, 9, 1), True)
     """
     require_module("model", model, trainable=True)
-    as_choice("optimizer", optimizer, OPTIMIZERS)
-    as_choice("loss", loss, LOSSES)
-    as_choice("clock", clock, CLOCKS)
-    if clock == "flow" and optimizer == "adam":
-        raise ValueError("clock 'flow' is the time of gradient descent, and Adam has none: use clock='step'")
+    _check_choices(optimizer, loss, clock, batch_size)
     steps, learning_rate = as_count("steps", steps), as_positive("learning_rate", learning_rate)
     due = _snapshot_steps(snapshots, steps)
-    model.to(_device(device))
+    model.to(settings.device() if device == "auto" else device)
     x = _inputs("x", x, model)
     y = _targets(y, loss, model, x)
-    if optimizer == "gd" and batch_size is not None:
-        raise ValueError(f"'gd' takes all samples at every step; for batch_size={batch_size} use 'sgd'")
-    batches = _batches(len(x), batch_size, torch.initial_seed() if seed is None else seed, x.device)
     grid = x if evaluate_on is None else _inputs("evaluate_on", evaluate_on, model)
-    members = getattr(model, "members", 1)
-
-    def criterion(outputs: Tensor, y: Tensor) -> Tensor:
-        return nn.functional.cross_entropy(outputs, y) if loss == "cross_entropy" else square_loss(outputs, y) / members
-
-    recorder = Recorder(grid, steps=sorted(due), probabilities=loss == "cross_entropy")
+    batches = _batches(len(x), batch_size, torch.initial_seed() if seed is None else seed, x.device)
+    criterion = nn.functional.cross_entropy if loss == "cross_entropy" else square_loss
+    members = getattr(model, "members", 1)  # the square loss adds theirs up, so that each follows its own gradient
+    recorder = Recorder(grid, steps=due, probabilities=loss == "cross_entropy")
+    descent = _optimizer(model, optimizer, learning_rate)
 
     def snapshot(step: int) -> float:
         fitted = evaluate(model, x)
-        value = _finite(float(criterion(fitted, y)), step, recorder)
+        value = _finite(float(criterion(fitted, y)) / members, step, recorder)
         if step in due:
             shown = fitted if grid is x else evaluate(model, grid)
             parameters = nn.utils.parameters_to_vector(model.parameters()) if record_parameters else None
             recorder.keep(step, shown, loss=value, parameters=parameters)
         return value
 
-    optimise = _optimizer(model, optimizer, learning_rate)
     with settings.progress_bar(steps, "training", show=progress) as bar:
-        for step in range(steps):
+        for step, rows in zip(range(steps), batches, strict=False):
             if step in due:
                 bar.set_postfix(loss=f"{snapshot(step):.3g}", refresh=False)
-            rows = next(batches)
-            optimise.zero_grad(set_to_none=True)
-            value = criterion(model(x if rows is None else x[rows]), y if rows is None else y[rows])
+            descent.zero_grad(set_to_none=True)
+            value = criterion(model(x[rows]), y[rows])
             _finite(float(value.detach()), step, recorder)
-            (value * members).backward()  # each member follows the gradient of its own loss, not of the mean
-            optimise.step()
+            value.backward()
+            descent.step()
             bar.update()
         snapshot(steps)  # in any case: the last step's loss may be infinite
     run = recorder.trajectory()
@@ -128,25 +164,36 @@ def train(
 
 
 class SquareLoss:
-    """The loss L = 1/(2n) sum_i |f(x_i; theta) - y_i|^2 as a function of all parameters, one float64 vector (P,).
+    """The loss L = 1/(2n) sum_i |f(x_i; theta) - y_i|^2 as a function of all parameters, one float64 vector theta (P,).
 
-    model   any torch module, x (n, ...) -> (n, c); it is copied in float64, on its device, and never changed
-    x, y    (n, ...) and (n, c); vectors count as one column
+    Parameters
+    ----------
+    model : nn.Module
+        (n, ...) -> (n, c); it is copied in float64, on its device, and never changed.
+    x, y : array_like
+        (n, ...) and (n, c); vectors count as one column.
 
-    Raises ValueError where y does not have the shape of the outputs.
+    Attributes
+    ----------
+    start : ndarray
+        The parameters of ``model``, (P,).
+
+    Examples
+    --------
+    >>> loss = SquareLoss(nn.Linear(1, 1, bias=False), [1.0, 2.0], [1.0, 2.0])  # L = 5/4 (theta - 1)^2
+    >>> theta = np.array([3.0])
+    >>> loss.value(theta), loss.gradient(theta), loss.hessian(theta)
+    (5.0, array([5.]), array([[2.5]]))
     """
 
-    def __init__(self, model: nn.Module, x, y) -> None:
-        require_module("model", model)
+    def __init__(self, model: nn.Module, x: ArrayLike, y: ArrayLike) -> None:
+        require_module("model", model, trainable=True)
         self.model = copy.deepcopy(model).double()
         self.parameters = list(self.model.parameters())
-        if not self.parameters:
-            raise ValueError(f"model must have parameters; {type(model).__name__} has none")
-        self.trained = self.flat([torch.full_like(p, float(p.requires_grad)) for p in self.parameters])
+        self.trained = self.flat(torch.full_like(p, float(p.requires_grad)) for p in self.parameters)
         self.model.requires_grad_(True)
-        self.x, self.y = (
-            torch.as_tensor(a, device=self.parameters[0].device) for a in (as_inputs("x", x), as_points("y", y))
-        )
+        arrays = as_inputs("x", x), as_points("y", y)
+        self.x, self.y = (torch.as_tensor(array, device=self.parameters[0].device) for array in arrays)
         with accepted_by_model("x", self.x.shape):
             outputs = require_tensor(self.model(self.x))
         if outputs.shape != self.y.shape:
@@ -154,7 +201,7 @@ class SquareLoss:
         self.start = as_array("the parameters of model", self.flat(self.parameters))
 
     @staticmethod
-    def flat(tensors) -> np.ndarray:
+    def flat(tensors: Iterable[Tensor]) -> np.ndarray:
         """Return tensors as one vector (P,) float64."""
         return torch.cat([tensor.detach().reshape(-1).double() for tensor in tensors]).cpu().numpy()
 
@@ -185,7 +232,9 @@ class SquareLoss:
 
         def product(vector: np.ndarray) -> np.ndarray:
             direction = torch.as_tensor(self.trained * vector.ravel(), device=gradient.device)
-            return self.trained * self.flat(torch.autograd.grad(gradient, self.parameters, direction, retain_graph=True))
+            return self.trained * self.flat(
+                torch.autograd.grad(gradient, self.parameters, direction, retain_graph=True)
+            )
 
         return product
 
@@ -208,34 +257,34 @@ def _finite(value: float, step: int, recorder: Recorder) -> float:
     )
 
 
-def _device(device: str | torch.device) -> torch.device:
-    if device == "auto":
-        return settings.device()
-    try:
-        return torch.device(device)
-    except RuntimeError:
-        raise ValueError(f"device must be 'auto' or a torch device such as 'cpu', 'cuda'; got {device!r}") from None
+def _check_choices(optimizer: str, loss: str, clock: str, batch_size: int | None) -> None:
+    for name, value, allowed in (
+        ("optimizer", optimizer, OPTIMIZERS),
+        ("loss", loss, LOSSES),
+        ("clock", clock, CLOCKS),
+    ):
+        as_choice(name, value, allowed)
+    if clock == "flow" and optimizer == "adam":
+        raise ValueError("clock 'flow' is the time of gradient descent, and Adam has none: use clock='step'")
+    if optimizer == "gd" and batch_size is not None:
+        raise ValueError(f"'gd' takes all samples at every step; for batch_size={batch_size} use 'sgd'")
 
 
-def _inputs(name: str, x, model: nn.Module) -> Tensor:
+def _inputs(name: str, x: ArrayLike, model: nn.Module) -> Tensor:
+    """Return a copy of x for ``model``, so that a later change of x does not change the trajectory."""
     parameter = next(model.parameters())
     array = as_inputs(name, x, dtype=np.float64 if parameter.dtype == torch.float64 else np.float32)
-    # A copy: whoever changes x afterwards must not change the trajectory.
-    x = torch.tensor(array, dtype=parameter.dtype, device=parameter.device)
-    with accepted_by_model(name, x.shape), evaluating(model):
+    return torch.tensor(array, dtype=parameter.dtype, device=parameter.device)
+
+
+def _targets(y: ArrayLike, loss: str, model: nn.Module, x: Tensor) -> Tensor:
+    array, members = as_array("y", y, ndim=(1, 2)), getattr(model, "members", 1)
+    require_same_length("x", x, "y", array)
+    with accepted_by_model("x", x.shape), evaluating(model):
         shape = tuple(require_tensor(model(x[:1])).shape)
     if len(shape) != 2 or shape[0] != 1:
-        raise ValueError(f"the model must return shape (n, c); for 1 sample of {name} it returned {shape}")
-    return x
-
-
-def _targets(y, loss: str, model: nn.Module, x: Tensor) -> Tensor:
-    array = as_array("y", y, ndim=(1, 2))
-    if len(array) != len(x):
-        raise ValueError(f"x and y must hold the same number of samples; got {len(x)} and {len(array)}")
-    with evaluating(model):
-        outputs = model(x[:1]).shape[1]
-    members = getattr(model, "members", 1)
+        raise ValueError(f"the model must return shape (n, c); for 1 sample of x it returned {shape}")
+    outputs = shape[1]
     if loss == "cross_entropy":
         if members > 1:
             raise ValueError("an ensemble is trained with loss 'square': its outputs are not class scores")
@@ -254,13 +303,13 @@ def _targets(y, loss: str, model: nn.Module, x: Tensor) -> Tensor:
     return torch.as_tensor(array, dtype=x.dtype, device=x.device)
 
 
-def _snapshot_steps(snapshots: int | Sequence[int], steps: int) -> set[int]:
+def _snapshot_steps(snapshots: int | Sequence[int], steps: int) -> list[int]:
     if not hasattr(snapshots, "__len__"):
-        return set(log_spaced(steps, as_count("snapshots", snapshots, minimum=2)))
+        return log_spaced(steps, as_count("snapshots", snapshots, minimum=2))
     due = as_array("snapshots", snapshots, ndim=1)
     if (due != due.round()).any() or due.min() < 0 or due.max() > steps:
         raise ValueError(f"snapshots must be whole steps from 0 to {steps}; got {due}")
-    return set(due.astype(int).tolist())
+    return sorted(set(due.astype(int).tolist()))
 
 
 def _optimizer(model: nn.Module, name: str, learning_rate: float) -> torch.optim.Optimizer:
@@ -269,12 +318,12 @@ def _optimizer(model: nn.Module, name: str, learning_rate: float) -> torch.optim
     return torch.optim.SGD(model.parameters(), lr=learning_rate)
 
 
-def _batches(n: int, batch_size: int | None, seed: int, device: torch.device) -> Iterator[Tensor | None]:
-    """Return the rows of one step after the other, every row once an epoch; None stands for all rows."""
+def _batches(n: int, batch_size: int | None, seed: int, device: torch.device) -> Iterator[Tensor | slice]:
+    """Return the rows of one step after the other, every row once an epoch."""
     if batch_size is not None and as_count("batch_size", batch_size) > n:
         raise ValueError(f"batch_size must be at most the number of samples {n}; got {batch_size}")
     if batch_size in (None, n):
-        return itertools.repeat(None)
+        return itertools.repeat(slice(None))
     generator = torch.Generator().manual_seed(as_count("seed", seed, minimum=0))
     epochs = (torch.randperm(n, generator=generator).to(device).split(batch_size) for _ in itertools.count())
     return itertools.chain.from_iterable(epochs)

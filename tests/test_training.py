@@ -4,8 +4,6 @@ import copy
 import itertools
 import math
 import pickle
-import re
-from unittest import mock
 
 import numpy as np
 import pytest
@@ -13,11 +11,10 @@ import torch
 from torch import nn
 
 from fpcourse import settings
-from fpcourse.flow import kernel_flow
+from fpcourse.flow import gradient_flow, kernel_flow
 from fpcourse.models import MLP, ConvNet, Ensemble, TwoLayer
 from fpcourse.recording import evaluate
-from fpcourse.flow import gradient_flow
-from fpcourse.training import TrainingDiverged, train
+from fpcourse.training import SquareLoss, TrainingDiverged, train
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(12, 3)), RNG.normal(size=(12, 2))
@@ -65,33 +62,17 @@ def numbered(n):
 
 @pytest.mark.parametrize("outputs", [1, 2])
 def test_gd_on_a_linear_model_is_the_closed_form(outputs):
-    """u(t) = [I - (I - eta H)^t] y with H = X X^T; for the mean over n samples and c outputs eta = 2 lr / (n c)."""
+    """u(t) = y - (I - eta X X^T / n)^t y."""
     y, rate = Y[:, :outputs], 0.7
     steps = [0, 1, 2, 3, 10, 57, 200]
     trajectory = train(linear(3, outputs), X, y, steps=200, learning_rate=rate, optimizer="gd", snapshots=steps)
-    decay = np.eye(12) - 2 * rate / (12 * outputs) * X @ X.T
+    decay = np.eye(12) - rate / 12 * X @ X.T
     for index, step in enumerate(steps):
         u = (np.eye(12) - np.linalg.matrix_power(decay, step)) @ y
         np.testing.assert_allclose(trajectory.outputs[index], u, rtol=0, atol=1e-10)
-        assert trajectory.losses[index] == pytest.approx(np.mean((u - y) ** 2), rel=1e-12)
+        assert trajectory.losses[index] == pytest.approx(np.sum((u - y) ** 2) / 24, rel=1e-12)
     np.testing.assert_array_equal(trajectory.times, steps)
     np.testing.assert_array_equal(trajectory.inputs, X)
-
-
-@pytest.mark.parametrize("outputs", [1, 2])
-def test_gd_follows_the_kernel_flow_to_first_order(outputs):
-    """du/dt = -K (u - y) at t = 2 lr step / (n c): the gap halves with the step."""
-    y, time = Y[:, :outputs], 0.4
-    values, vectors = np.linalg.eigh(X @ X.T)
-    flow = y - vectors @ (np.exp(-values * time)[:, None] * (vectors.T @ y))
-    gaps = []
-    for steps in (100, 200, 400):
-        rate = time * 12 * outputs / (2 * steps)
-        end = train(linear(3, outputs), X, y, steps=steps, learning_rate=rate, optimizer="gd").outputs[-1]
-        gaps.append(np.abs(end - flow).max())
-    assert gaps[0] < 0.05 * np.abs(flow).max()
-    for coarse, fine in itertools.pairwise(gaps):
-        assert coarse / fine == pytest.approx(2.0, abs=0.1)
 
 
 def test_gd_follows_the_gradient_of_a_nonlinear_network():
@@ -103,7 +84,7 @@ def test_gd_follows_the_gradient_of_a_nonlinear_network():
     def loss(vector):
         probe = copy.deepcopy(model)
         nn.utils.vector_to_parameters(vector, probe.parameters())
-        return ((probe(x) - y) ** 2).mean().item()
+        return ((probe(x) - y) ** 2).sum().item() / 24
 
     here, h = start.clone(), 1e-5
     for _ in range(2):
@@ -113,18 +94,89 @@ def test_gd_follows_the_gradient_of_a_nonlinear_network():
     torch.testing.assert_close(weights(model), here, rtol=0, atol=1e-8)
 
 
+# The clock of the flow
+
+
+def test_gd_of_a_linear_model_is_at_the_time_of_its_kernel_flow():
+    """Times, outputs and losses, without any factor, for two outputs; the gap is of the order of the step."""
+    for rate in (0.02, 0.01):
+        run = train(linear(), X, Y, steps=round(2 / rate), learning_rate=rate, optimizer="gd", clock="flow")
+        assert run.times[-1] == pytest.approx(2.0, rel=1e-12)
+        flow = kernel_flow(X @ X.T, Y, run.times)
+        np.testing.assert_allclose(run.outputs, flow.outputs, rtol=0, atol=0.5 * rate * np.abs(flow.outputs).max())
+        np.testing.assert_allclose(run.losses, flow.losses, rtol=0.5 * rate)
+
+
+def test_gd_of_a_network_with_two_outputs_is_at_the_time_of_its_gradient_flow():
+    model = TwoLayer(3, 5, 2, activation="tanh", b_std=1.0).double()
+    untrained, rate = copy.deepcopy(model), 2e-3
+    options = {"optimizer": "gd", "clock": "flow", "snapshots": [0, 5, 50, 500], "record_parameters": True}
+    run = train(model, X, Y, steps=500, learning_rate=rate, **options)
+    np.testing.assert_allclose(run.times, [0, 0.01, 0.1, 1], rtol=1e-12)
+    flow = gradient_flow(untrained, X, Y, run.times)
+    moved = np.abs(flow.parameters[-1] - flow.parameters[0]).max()
+    np.testing.assert_allclose(run.parameters, flow.parameters, rtol=0, atol=2 * rate * moved)
+    np.testing.assert_allclose(run.losses, flow.losses, rtol=2 * rate)
+    assert flow.losses[-1] < 0.8 * flow.losses[0] and moved > 0.1
+
+
+def test_each_member_of_an_ensemble_has_the_clock_of_the_flow():
+    torch.manual_seed(0)
+    ensemble = Ensemble([3, 4, 2], members=2).double()
+    torch.manual_seed(0)
+    member = MLP([3, 4, 2]).double()
+    options = {"learning_rate": 1e-3, "optimizer": "gd", "clock": "flow", "snapshots": [0, 500]}
+    flow = gradient_flow(member, X, Y, [0, 0.5])
+    run = train(ensemble, X, Y, steps=500, **options)
+    change = np.abs(flow.outputs[1] - flow.outputs[0]).max()
+    np.testing.assert_allclose(run.outputs[1, :, :2], flow.outputs[1], rtol=0, atol=2e-3 * change)
+
+
+@pytest.mark.parametrize("linear_model", [True, False])
+def test_the_square_loss_and_its_derivatives(linear_model):
+    """Gradient and Hessian against torch.autograd.functional, the loss against numpy."""
+    model = nn.Linear(3, 2).double() if linear_model else TwoLayer(3, 4, 2, activation="tanh", b_std=1.0).double()
+    loss = SquareLoss(model, X, Y)
+    shapes = {name: p.shape for name, p in model.named_parameters()}
+
+    def function(theta):
+        parts = theta.split([math.prod(shape) for shape in shapes.values()])
+        named = {name: part.view(shape) for (name, shape), part in zip(shapes.items(), parts, strict=True)}
+        return (torch.func.functional_call(model, named, torch.tensor(X)) - torch.tensor(Y)).square().sum() / 24
+
+    start = weights(model)
+    np.testing.assert_array_equal(loss.start, start)
+    theta = start + 0.1 * torch.randn(len(start), dtype=torch.float64)
+    assert loss.value(theta.numpy()) == pytest.approx(function(theta).item(), rel=1e-12)
+    gradient = torch.autograd.functional.jacobian(function, theta)
+    np.testing.assert_allclose(loss.gradient(theta.numpy()), gradient, rtol=1e-10, atol=1e-12)
+    hessian = torch.autograd.functional.hessian(function, theta)
+    np.testing.assert_allclose(loss.hessian(theta.numpy()), hessian, rtol=1e-10, atol=1e-12)
+    v = np.random.default_rng(0).normal(size=len(theta))
+    np.testing.assert_allclose(loss.hessian_product(theta.numpy())(v), hessian.numpy() @ v, rtol=1e-9, atol=1e-11)
+    assert torch.equal(weights(model), start)  # the model given is left alone
+
+
+def test_frozen_parameters_have_no_gradient():
+    model = MLP([3, 4, 2]).double()
+    model.layers[0].requires_grad_(False)
+    loss = SquareLoss(model, X, Y)
+    assert not loss.gradient(loss.start)[:16].any() and loss.gradient(loss.start)[16:].all()
+    assert not loss.hessian(loss.start)[:16].any()
+
+
 # Adam
 
 
 @pytest.mark.parametrize("size", [1.0, 1e-7])  # at 1e-7 the epsilon in Adam's denominator is felt
 def test_adam_is_adam(size):
-    """Kingma and Ba (2015), Algorithm 1, on the mean squared error of a linear model."""
+    """Kingma and Ba (2015), Algorithm 1, on the loss of a linear model."""
     y, steps = size * Y, 40
     w, first, second = np.zeros((2, 3)), np.zeros((2, 3)), np.zeros((2, 3))
     outputs = []
     for t in range(1, steps + 1):
         outputs.append(X @ w.T)
-        gradient = 2 / y.size * (X @ w.T - y).T @ X
+        gradient = (X @ w.T - y).T @ X / 12
         first = 0.9 * first + 0.1 * gradient
         second = 0.999 * second + 0.001 * gradient**2
         w = w - 0.05 * size * (first / (1 - 0.9**t)) / (np.sqrt(second / (1 - 0.999**t)) + 1e-8)
@@ -160,8 +212,8 @@ def test_sgd_steps_along_the_gradient_of_its_batch():
     for step, rows in enumerate(model.batches):
         np.testing.assert_allclose(trajectory.parameters[step], w.ravel(), rtol=1e-10, atol=1e-14)
         features = x[rows, 1:]
-        w = w - 0.2 * 2 / (len(rows) * 2) * (features @ w.T - y[rows]).T @ features
-        whole = np.mean((x[:, 1:] @ trajectory.parameters[step].reshape(2, 2).T - y) ** 2)
+        w = w - 0.2 / len(rows) * (features @ w.T - y[rows]).T @ features
+        whole = np.sum((x[:, 1:] @ trajectory.parameters[step].reshape(2, 2).T - y) ** 2) / 14
         assert trajectory.losses[step] == pytest.approx(whole, rel=1e-10)  # of the whole set, not of the batch
 
 
@@ -239,17 +291,12 @@ def test_record_parameters_in_the_order_of_the_model():
     assert train(model, X, Y, steps=1, learning_rate=0.1).parameters is None
 
 
-def test_a_single_parameter_is_recorded_as_a_copy():
-    trajectory = train(linear(), X, Y, steps=3, learning_rate=0.1, snapshots=range(4), record_parameters=True)
-    assert len({tuple(row) for row in trajectory.parameters}) == 4
-
-
 def test_evaluate_on_other_points():
     model, grid = linear(), RNG.normal(size=(5, 3))
     trajectory = train(model, X, Y, steps=10, learning_rate=0.1, evaluate_on=grid, snapshots=[0, 10])
     np.testing.assert_array_equal(trajectory.inputs, grid)
     np.testing.assert_allclose(trajectory.outputs[-1], grid @ model.weight.detach().numpy().T, rtol=1e-12)
-    assert trajectory.losses[-1] == pytest.approx(np.mean((X @ model.weight.detach().numpy().T - Y) ** 2))
+    assert trajectory.losses[-1] == pytest.approx(np.sum((X @ model.weight.detach().numpy().T - Y) ** 2) / 24)
 
 
 @pytest.mark.parametrize(
@@ -341,7 +388,7 @@ def test_an_ensemble_takes_one_target_or_one_each_and_no_classes():
         message = f"y must hold 2 column.s. for one target, 8 for one per member; got {columns}"
         with pytest.raises(ValueError, match=message):
             train(Ensemble([3, 6, 2], 4), X, np.ones((12, columns)), steps=1, learning_rate=0.1)
-    with pytest.raises(ValueError, match="an ensemble is trained with loss 'mse'"):
+    with pytest.raises(ValueError, match="an ensemble is trained with loss 'square'"):
         train(Ensemble([3, 6, 2], 4), X, [0, 1] * 6, steps=1, learning_rate=0.1, loss="cross_entropy")
 
 
@@ -350,10 +397,10 @@ def test_an_ensemble_takes_one_target_or_one_each_and_no_classes():
 
 @pytest.mark.parametrize("snapshots", [range(301), [0, 3], 20])
 def test_divergence_keeps_what_was_seen_before(snapshots):
-    with pytest.raises(TrainingDiverged, match=r"the loss became (inf|nan) at step \d+; .* than 1e\+08 ") as caught:
+    with pytest.raises(TrainingDiverged, match=r"the loss became (inf|nan) at step \d+; try a smaller") as caught:
         train(linear(), X, Y, steps=300, learning_rate=1e8, optimizer="gd", snapshots=snapshots)
     kept = caught.value.trajectory
-    decay = np.eye(12) - 2 * 1e8 / 24 * X @ X.T
+    decay = np.eye(12) - 1e8 / 12 * X @ X.T
     for step, u in zip(kept.times, kept.outputs, strict=True):
         expected = (np.eye(12) - np.linalg.matrix_power(decay, int(step))) @ Y
         np.testing.assert_allclose(u, expected, rtol=1e-6)
@@ -363,21 +410,9 @@ def test_divergence_keeps_what_was_seen_before(snapshots):
         assert kept.times[-1] == step - 1
 
 
-def test_divergence_before_the_first_snapshot():
-    with pytest.raises(TrainingDiverged, match="at step ") as caught:
-        train(linear(), X, Y, steps=300, learning_rate=1e8, optimizer="gd", snapshots=[300])
-    assert caught.value.trajectory is None
-
-
 def test_divergence_in_the_last_step_is_seen_without_a_snapshot():
     with pytest.raises(TrainingDiverged, match="the loss became inf at step 1;") as caught:
         train(linear(), X, Y, steps=1, learning_rate=1e200, optimizer="gd", snapshots=[0])
-    np.testing.assert_array_equal(caught.value.trajectory.times, [0])
-
-
-def test_an_infinite_output_off_the_training_set_is_seen():
-    with pytest.raises(TrainingDiverged, match=r"an output became (inf|nan) at step 1;") as caught:
-        train(linear(), X, Y, steps=2, learning_rate=1e10, evaluate_on=np.full((2, 3), 1e300), snapshots=range(3))
     np.testing.assert_array_equal(caught.value.trajectory.times, [0])
 
 
@@ -424,55 +459,30 @@ def test_an_interrupted_training_leaves_a_model_to_go_on_with(in_a_snapshot):
     ("changes", "message"),
     [
         ({"optimizer": "lbfgs"}, "optimizer must be one of 'gd', 'sgd', 'adam'; got 'lbfgs'"),
-        ({"loss": "l1"}, "loss must be one of 'mse', 'cross_entropy'; got 'l1'"),
+        ({"loss": "mse"}, "loss must be one of 'square', 'cross_entropy'; got 'mse'"),
+        ({"clock": "seconds"}, "clock must be one of 'step', 'flow'"),
+        ({"clock": "flow"}, "clock 'flow' is the time of gradient descent, and Adam has none"),
         ({"steps": 0}, "steps must be a whole number >= 1; got 0"),
-        ({"steps": 1e3}, "steps must be a whole number"),
-        ({"learning_rate": 0.0}, "learning_rate must be a finite number > 0"),
         ({"learning_rate": -0.1}, "learning_rate must be a finite number > 0"),
-        ({"learning_rate": math.nan}, "learning_rate must be a finite number > 0"),
-        ({"batch_size": 0}, "batch_size must be a whole number >= 1"),
-        ({"batch_size": 2.0}, "batch_size must be a whole number"),
         ({"batch_size": 13}, "batch_size must be at most the number of samples 12; got 13"),
         ({"optimizer": "gd", "batch_size": 4}, "'gd' takes all samples at every step; for batch_size=4 use 'sgd'"),
-        ({"seed": -1}, "seed must be a whole number >= 0"),
-        ({"seed": 1.5}, "seed must be a whole number"),
-        ({"device": "abacus"}, "device must be 'auto' or a torch device .*; got 'abacus'"),
         ({"snapshots": 1}, "snapshots must be a whole number >= 2; got 1"),
-        ({"snapshots": True}, "snapshots must be a whole number"),
-        ({"snapshots": []}, "snapshots must not be empty"),
         ({"snapshots": [0, 6]}, "snapshots must be whole steps from 0 to 5; got "),
-        ({"snapshots": [-1, 5]}, "snapshots must be whole steps from 0 to 5"),
-        ({"snapshots": [0.5]}, "snapshots must be whole steps from 0 to 5"),
-        ({"snapshots": [[0], [1]]}, "snapshots must have 1 dimension"),
-        ({"model": None}, "model must be a torch module with parameters to train; got NoneType"),
-        ({"model": nn.Tanh()}, "model must be a torch module with parameters to train; got Tanh"),
-        ({"model": nn.Linear(3, 2).requires_grad_(False)}, "model must be a torch module with parameters to train"),
-        ({"x": X[:11]}, "x and y must hold the same number of samples; got 11 and 12"),
+        ({"model": None}, "model must be a torch module; got NoneType"),
+        ({"model": nn.Tanh()}, "model must have parameters to train; Tanh has none"),
+        ({"model": nn.Linear(3, 2).requires_grad_(False)}, "model must have parameters to train"),
+        ({"x": X[:11]}, "x and y must hold the same number of samples; got 11 .* and 12"),
         ({"x": X[:, :2]}, r"the model does not take x of shape \(12, 2\): .*"),
-        ({"x": X[0]}, "x and y must hold the same number of samples; got 3 and 12"),
-        ({"x": 1.0}, "x must hold inputs"),
         ({"x": np.full((12, 3), np.nan)}, "x must be finite; 36 of 36"),
-        ({"x": np.full((12, 3), 1e300)}, "x must be finite; 36 of 36 values are NaN or inf in float32"),
         ({"x": np.empty((0, 3)), "y": np.empty((0, 2))}, "x must not be empty"),
         ({"x": "data"}, "x must be an array of numbers"),
         ({"y": Y[:, 0]}, r"y must hold 2 column\(s\); got 1"),
-        ({"y": Y.T}, "x and y must hold the same number of samples; got 12 and 2"),
-        ({"y": Y[:, :, None]}, "y must have 1 or 2 dimension"),
         ({"y": np.where(Y > 0, Y, np.inf)}, "y must be finite"),
-        ({"y": 1e300 * Y}, "y must be finite; 24 of 24 values are NaN or inf in float32"),
-        ({"evaluate_on": X[:, :2]}, r"the model does not take evaluate_on of shape \(12, 2\)"),
-        ({"evaluate_on": np.empty((0, 3))}, "evaluate_on must not be empty"),
-        ({"evaluate_on": [[1.0, 2.0, np.nan]]}, "evaluate_on must be finite"),
+        ({"evaluate_on": X[:, :2]}, r"the model does not take x of shape \(12, 2\)"),
         ({"loss": "cross_entropy"}, r"for cross_entropy y must hold classes 0\.\.1, shape \(n,\); got shape \(12, 2\)"),
-        ({"loss": "cross_entropy", "y": np.eye(2)[[0, 1] * 6]}, r"shape \(n,\); got shape \(12, 2\)"),
-        ({"loss": "cross_entropy", "y": np.zeros((12, 1))}, r"shape \(n,\); got shape \(12, 1\)"),
         ({"loss": "cross_entropy", "y": np.arange(12) % 3}, r"classes 0\.\.1, .* with values from 0 to 2"),
-        ({"loss": "cross_entropy", "y": np.arange(12)}, r"classes 0\.\.1, .* with values from 0 to 11"),
-        ({"loss": "cross_entropy", "y": np.arange(12) % 2 - 1}, "with values from -1 to 0"),
         ({"loss": "cross_entropy", "y": np.full(12, 0.5)}, "with values from 0.5 to 0.5"),
         ({"model": nn.Sequential(nn.Linear(3, 1), nn.Flatten(0)), "y": Y[:, 0]}, r"must return shape .* \(1,\)"),
-        ({"model": nn.Sequential(nn.Linear(3, 4), nn.Unflatten(1, (2, 2)), nn.Flatten(0, 1))}, r"shape .* \(2, 2\)"),
-        ({"model": nn.Sequential(nn.Unflatten(1, (1, 3)), nn.Linear(3, 2))}, r"must return shape .* \(1, 1, 2\)"),
     ],
 )
 def test_what_does_not_fit_is_refused(changes, message):
@@ -481,16 +491,6 @@ def test_what_does_not_fit_is_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         train(**{"model": model, "x": X, "y": Y, "steps": 5, "learning_rate": 0.1, **changes})
     assert torch.equal(weights(model), before)  # refused before the first step
-
-
-@pytest.mark.parametrize("shape", [(4, 1, 32, 32), (4, 32, 32, 3), (4, 3, 28, 28), (4, 3072)])
-def test_images_of_a_wrong_shape_are_named(shape):
-    wrong, right, model = np.zeros(shape), np.zeros((4, 3, 32, 32)), ConvNet(channels=2)
-    options = {"steps": 1, "learning_rate": 0.1, "loss": "cross_entropy"}
-    with pytest.raises(ValueError, match=re.escape(f"the model does not take x of shape {shape}")):
-        train(model, wrong, [0, 1, 2, 3], **options)
-    with pytest.raises(ValueError, match=re.escape(f"the model does not take evaluate_on of shape {shape}")):
-        train(model, right, [0, 1, 2, 3], evaluate_on=wrong, **options)
 
 
 def test_images_train():
@@ -507,13 +507,6 @@ def test_points_may_come_in_any_form(kind):
     expected = train(linear(), x, y, steps=5, learning_rate=0.1)
     given_as = train(linear(), kind(x), kind(y), steps=5, learning_rate=0.1, evaluate_on=kind(x))
     np.testing.assert_array_equal(given_as.outputs, expected.outputs)
-
-
-def test_rows_may_come_backwards():
-    """A view with a negative stride, which torch does not take."""
-    expected = train(linear(), X, Y, steps=5, learning_rate=0.1)
-    backwards = train(linear(), X[::-1], Y[::-1], steps=5, learning_rate=0.1, evaluate_on=X[::-1])
-    np.testing.assert_allclose(backwards.outputs[:, ::-1], expected.outputs, rtol=1e-9, atol=1e-12)
 
 
 def test_vectors_are_points_and_targets_in_one_dimension():
@@ -560,15 +553,6 @@ def test_data_that_cannot_be_written_to_raises_no_warning(recwarn):
     assert [str(warning.message) for warning in recwarn] == []
 
 
-def test_training_is_in_place_on_the_device_asked_for():
-    for device in ("cpu", torch.device("cpu"), "auto"):
-        model = linear()
-        trajectory = train(model, X, Y, steps=5, learning_rate=0.1, device=device)
-        assert model.weight.device.type == "cpu"
-        np.testing.assert_allclose(trajectory.outputs[-1], X @ model.weight.detach().numpy().T, rtol=1e-12)
-        assert np.abs(trajectory.outputs[-1]).max() > 0.1
-
-
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("optimizer", ["gd", "sgd", "adam"])
 def test_a_gpu_computes_the_same(optimizer):
@@ -578,14 +562,6 @@ def test_a_gpu_computes_the_same(optimizer):
         for device in ("cpu", "cuda")
     ]
     np.testing.assert_allclose(results[1].outputs, results[0].outputs, rtol=1e-9, atol=1e-12)
-
-
-def test_auto_is_what_settings_say(monkeypatch):
-    monkeypatch.setattr(settings, "device", lambda: torch.device("meta"))
-    model = linear()
-    with pytest.raises(Exception):  # noqa: B017 (nothing can be computed there)
-        train(model, X, Y, steps=1, learning_rate=0.1)
-    assert model.weight.device.type == "meta"
 
 
 def test_frozen_parameters_stay():
@@ -611,80 +587,3 @@ def test_progress(monkeypatch, capsys):
     assert printed(progress=False) == ("", "")
     out, err = printed()
     assert out == "" and "training" in err and "/5" in err
-
-
-def test_gradient_flow_takes_euler_steps_of_the_kernel_flow():
-    """The tangent kernel of a linear model is K = X X^T: after some steps the residual is prod (I - eta K / n) y."""
-    model, phases = nn.Linear(3, 2, bias=False).double(), [(3, 0.1), (2, 0.4)]
-    flow = gradient_flow(model, X, Y, phases=phases, every=2)
-    np.testing.assert_allclose(flow.times, [0, 0.2, 0.3, 1.1], rtol=1e-12)
-    kernel = X @ X.T / len(X)
-    residual, expected = Y, [Y]
-    for eta in (0.1, 0.1, 0.1, 0.4, 0.4):
-        residual = residual - eta * kernel @ residual
-        expected.append(residual)
-    expected = np.stack(expected)[[0, 2, 3, 5]]
-    np.testing.assert_allclose(Y - flow.outputs, expected, atol=1e-12)
-    np.testing.assert_allclose(flow.losses, (expected**2).sum((1, 2)) / (2 * len(X)), rtol=1e-10)
-    np.testing.assert_allclose(flow.inputs, X)
-
-
-def test_gradient_flow_approaches_the_flow_as_its_steps_shrink():
-    y = Y[:, :1]
-    limit = kernel_flow(X @ X.T / len(X), y, [1.0]).outputs[0]
-    gaps = [
-        np.abs(gradient_flow(linear(outputs=1), X, y, phases=[(n, 1 / n)]).outputs[-1] - limit).max() for n in (20, 40)
-    ]
-    assert gaps[0] / gaps[1] == pytest.approx(2, rel=0.1)  # Euler's method is of first order
-
-
-def test_gradient_flow_starts_from_the_initial_function():
-    model = MLP([3, 8, 2])
-    before = evaluate(model, torch.as_tensor(X, dtype=torch.float32)).numpy()
-    flow = gradient_flow(model, X, Y, phases=[(5, 0.1)])
-    assert not flow.outputs[0].any() and np.abs(before).max() > 0.01
-    after = evaluate(model, torch.as_tensor(X, dtype=torch.float32)).numpy()
-    np.testing.assert_allclose(flow.outputs[-1], after - before, atol=1e-6)
-
-
-def test_gradient_flow_of_an_ensemble_is_that_of_its_members():
-    ensemble = Ensemble([3, 5, 2], members=2)
-    alone = [MLP([3, 5, 2]) for _ in range(2)]
-    for i, model in enumerate(alone):
-        for layer, weight, bias in zip(model.layers, ensemble.weights, ensemble.biases, strict=True):
-            layer.weight.data, layer.bias.data = weight[i].detach().T.clone(), bias[i, 0].detach().clone()
-    y = np.concatenate([Y, -2 * Y], axis=1)
-    together = gradient_flow(ensemble, X, y, phases=[(4, 0.3)])
-    each = [gradient_flow(model, X, y[:, 2 * i : 2 * i + 2], phases=[(4, 0.3)]) for i, model in enumerate(alone)]
-    np.testing.assert_allclose(together.outputs, np.concatenate([t.outputs for t in each], axis=2), atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"phases": []}, {"phases": None}, {"phases": [(3,)]}, {"phases": [(0, 0.1)]}, {"phases": [(1.5, 0.1)]},
-        {"phases": [(3, -0.1)]}, {"phases": [(3, np.nan)]}, {"phases": (3, 0.1)}, {"every": 0}, {"y": Y[:, :1]},
-        {"y": Y[:5]}, {"x": X[:, :2]},
-    ],
-)  # fmt: skip
-def test_gradient_flow_refuses_what_does_not_fit(changes):
-    with pytest.raises(ValueError):
-        gradient_flow(**({"model": linear(), "x": X, "y": Y, "phases": [(3, 0.1)]} | changes))
-
-
-def test_the_bar_moves_with_the_steps_and_shows_the_loss(monkeypatch):
-    bars = []
-
-    def progress_bar(*args, **kwargs):
-        bars.append(mock.MagicMock(arguments=(args, kwargs)))
-        bars[-1].__enter__.return_value = bars[-1]
-        return bars[-1]
-
-    monkeypatch.setattr(settings, "progress_bar", progress_bar)
-    trajectory = train(linear(), X, Y, steps=5, learning_rate=0.1, snapshots=[0, 5])
-    (bar,) = bars
-    assert bar.arguments == ((5, "training"), {"show": True})
-    assert bar.update.call_count == 5
-    shown = [call.kwargs["loss"] for call in bar.set_postfix.call_args_list]
-    assert shown == [f"{loss:.3g}" for loss in trajectory.losses]
-    bar.__exit__.assert_called_once()
