@@ -54,7 +54,7 @@ def as_inputs(name: str, x: Any, *, dtype: DTypeLike | None = np.float64) -> np.
 def as_number(name: str, value: Any) -> float:
     """Return ``value`` as a float, NaN and inf included."""
     try:
-        return float(value)
+        return float(value.detach() if hasattr(value, "detach") else value)
     except (TypeError, ValueError, RuntimeError):
         raise ValueError(f"{name} must be a number; got {type(value).__name__} {repr(value)[:60]}") from None
 

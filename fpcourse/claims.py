@@ -14,13 +14,30 @@ from fpcourse._arguments import as_number
 def check(name: str, value: float, *, above: float | None = None, below: float | None = None) -> None:
     """Assert ``above < value < below`` (one bound or both, strictly) and show the claim as a line.
 
-    ``name`` is the claim in words a reader understands; ``value`` a real number (NaN fails; inf may pass ``above``).
-    ``below=math.inf`` claims that something happens at all, such as a first time below a threshold.
-    Raises AssertionError where the claim is false; ValueError where no bound is given, a bound is NaN, no number lies
-    between the bounds, or the value is no number.
-    With ``FPCOURSE_CLAIMS`` set, appends a JSON line (name, value, above, below, margin) to that file, pass or fail.
-    The margin is the distance to the nearer bound as a fraction of that bound (absolute for a bound of 0 or inf).
-    JSON knows no NaN and no infinity: they are written as the strings "nan", "inf" and "-inf", which ``float`` reads.
+    With ``FPCOURSE_CLAIMS`` set, a JSON line (name, value, above, below, margin) is appended to that file, pass or
+    fail. The margin is the distance to the nearer bound as a fraction of that bound (absolute for a bound of 0 or inf).
+    JSON knows no NaN and no infinity: they are written as "nan", "inf" and "-inf", which ``float`` reads.
+
+    Parameters
+    ----------
+    name : str
+        The claim, a sentence that a reader understands.
+    value : float
+        The measurement; NaN fails, inf may pass ``above``.
+    above, below : float, optional
+        The bounds. ``below=math.inf`` claims that something happens at all, such as a first time below a threshold.
+
+    Raises
+    ------
+    AssertionError
+        If the claim is false.
+    ValueError
+        If no number can satisfy the bounds, or the value is not a number.
+
+    Examples
+    --------
+    >>> check("k = 3 takes more than 5 times as long as k = 1", 31.0, above=5)
+    ✓ k = 3 takes more than 5 times as long as k = 1: measured 31, claimed > 5
     """
     if above is None and below is None:
         raise ValueError(f"claim {name!r} needs a bound: give above=... or below=...")
@@ -70,7 +87,7 @@ def _record(row: dict) -> None:
 
 def _show(name: str, measured: str, claimed: str) -> None:
     text = f"✓ {name}: measured {measured}, claimed {claimed}"
-    ipython = sys.modules.get("IPython")  # whoever runs inside it has imported it
+    ipython = sys.modules.get("IPython")  # what runs inside it has imported it
     if ipython is None or ipython.get_ipython() is None:
         print(text)
         return

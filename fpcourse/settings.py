@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import os
 import random
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from fpcourse._arguments import as_choice, as_count
+from fpcourse._arguments import as_choice
+
+if TYPE_CHECKING:  # both are slow to import
+    import torch
+    from tqdm import tqdm
 
 T = TypeVar("T")
 
@@ -21,11 +25,25 @@ T = TypeVar("T")
 def seed(default: int = 0) -> int:
     """Return the seed of this run and seed ``random``, ``numpy`` and ``torch`` with it.
 
-    Reads ``FPCOURSE_SEED``, else takes ``default``. Raises ValueError unless it is a whole number in 0..2**32-1.
+    Parameters
+    ----------
+    default : int
+        The seed if ``FPCOURSE_SEED`` is not set.
+
+    Returns
+    -------
+    int
+        The seed, in 0..2**32-1.
+
+    Examples
+    --------
+    >>> first = seed(), np.random.rand()
+    >>> first == (seed(), np.random.rand())
+    True
     """
     import torch
 
-    text = os.environ.get("FPCOURSE_SEED", as_count("default", default, minimum=0))
+    text = os.environ.get("FPCOURSE_SEED", default)
     try:
         value = int(text)
     except ValueError:
@@ -39,24 +57,41 @@ def seed(default: int = 0) -> int:
 
 
 def choose(laptop: T, paper: T) -> T:
-    """Return ``laptop`` or ``paper`` as ``FPCOURSE_SCALE`` says. Raises ValueError for any other scale."""
+    """Return ``laptop`` or ``paper`` as ``FPCOURSE_SCALE`` says.
+
+    Examples
+    --------
+    >>> width = choose(laptop=100, paper=10_000)
+    >>> width in (100, 10_000)
+    True
+    """
     scale = as_choice("FPCOURSE_SCALE", os.environ.get("FPCOURSE_SCALE", "laptop"), ("laptop", "paper"))
     return laptop if scale == "laptop" else paper
 
 
-def device():
-    """Return the ``torch.device`` to train on: a CUDA GPU where there is one, else the CPU."""
+def device() -> torch.device:
+    """Return the device to train on: a CUDA GPU if there is one, else the CPU.
+
+    Examples
+    --------
+    >>> device().type in ("cuda", "cpu")
+    True
+    """
     import torch
 
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def progress_bar(total: int, description: str, *, show: bool = True):
+def progress_bar(total: int, description: str, *, show: bool = True) -> tqdm:
     """Return a ``tqdm`` bar, a widget in a notebook and text elsewhere; silent unless ``show``.
 
-    ``TQDM_DISABLE`` is read here because tqdm's widget ignores it and its text bar reads it only when imported.
+    Examples
+    --------
+    >>> with progress_bar(10, "training", show=False) as bar:
+    ...     moved = bar.update(5)
     """
     from tqdm.auto import tqdm
 
+    # tqdm's widget ignores TQDM_DISABLE, and its text bar reads it only when imported.
     disable = not show or os.environ.get("TQDM_DISABLE", "") not in ("", "0")
     return tqdm(total=total, desc=description, leave=False, mininterval=0.5, disable=disable)

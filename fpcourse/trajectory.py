@@ -17,15 +17,31 @@ from fpcourse._files import written_whole
 
 @dataclass(frozen=True, eq=False)
 class Trajectory:
-    """Snapshots of a function during training.
+    """Snapshots of a function during training; float32 arrays stay float32, all others become float64.
 
-    times       (T,) float64, strictly increasing: optimiser steps, or time of a flow
-    outputs     (T, n, c) float: the function's values at n points, c channels ((T, n) counts as c = 1)
-    inputs      (n, ...) float or None: where it was evaluated
-    losses      (T,) float or None: training loss at each time
-    parameters  (T, P) float or None: all parameters in one vector, in the order of ``model.parameters()``
+    Parameters
+    ----------
+    times : array_like
+        (T,) strictly increasing: optimizer steps, or the time of a flow.
+    outputs : array_like
+        (T, n, c): the function at n points in c channels; (T, n) counts as c = 1.
+    inputs : array_like, optional
+        (n, ...): where it was evaluated; (n,) counts as (n, 1).
+    losses : array_like, optional
+        (T,): the training loss.
+    parameters : array_like, optional
+        (T, P): all parameters in one vector, in the order of ``model.parameters()``.
 
-    Raises ValueError where shapes disagree or an entry is NaN or infinite.
+    Raises
+    ------
+    ValueError
+        If shapes disagree or an entry is NaN or infinite.
+
+    Examples
+    --------
+    >>> run = Trajectory(times=[0, 1, 2], outputs=np.exp(-np.outer([0, 1, 2], [1.0, 3.0])), inputs=[0.0, 0.5])
+    >>> len(run), run.outputs.shape, run.inputs.shape, run.nearest(1.3)
+    (3, (3, 2, 1), (2, 1), 1)
     """
 
     times: np.ndarray
@@ -35,27 +51,30 @@ class Trajectory:
     parameters: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        times, outputs = as_array("times", self.times, ndim=1), _finite("outputs", self.outputs, (2, 3))
-        if (np.diff(times) <= 0).any():
+        arrays = {"times": as_array("times", self.times, ndim=1)}
+        if (np.diff(arrays["times"]) <= 0).any():
             raise ValueError("times must increase strictly")
-        outputs = outputs if outputs.ndim == 3 else outputs[:, :, None]
-        losses, parameters = _finite("losses", self.losses, 1), _finite("parameters", self.parameters, 2)
-        for name, rows in (("outputs", outputs), ("losses", losses), ("parameters", parameters)):
-            if rows is not None:
-                require_same_length("times", times, name, rows)
-        inputs = None if self.inputs is None else as_inputs("inputs", self.inputs, dtype=_precision(self.inputs))
-        if inputs is not None:
-            require_same_length("inputs", inputs, "outputs", outputs, 0, 1)
-        for field, value in zip(fields(self), (times, outputs, inputs, losses, parameters), strict=True):
-            object.__setattr__(self, field.name, value)
+        for name, ndim in (("outputs", (2, 3)), ("losses", 1), ("parameters", 2)):
+            if name == "outputs" or getattr(self, name) is not None:
+                arrays[name] = as_array(name, getattr(self, name), ndim=ndim, dtype=None)
+                require_same_length("times", arrays["times"], name, arrays[name])
+        arrays["outputs"] = arrays["outputs"].reshape(*arrays["outputs"].shape[:2], -1)
+        if self.inputs is not None:
+            arrays["inputs"] = as_inputs("inputs", self.inputs, dtype=None)
+            require_same_length("inputs", arrays["inputs"], "outputs", arrays["outputs"], 0, 1)
+        for name, array in arrays.items():
+            object.__setattr__(self, name, array if array.dtype == np.float32 else array.astype(np.float64, copy=False))
 
     def __len__(self) -> int:
         return len(self.times)
 
     def nearest(self, time: float) -> int:
-        """Index of the snapshot nearest to ``time`` (the earlier one where two are equally near).
+        """Return the index of the snapshot nearest to ``time``, the earlier of two that are equally near.
 
-        Raises ValueError unless ``time`` is a finite number: "never" (inf) is nearest to no snapshot.
+        Raises
+        ------
+        ValueError
+            If ``time`` is not finite: "never" (inf) is nearest to no snapshot.
         """
         if not np.isfinite(as_number("time", time)):
             raise ValueError(f"time must be finite; got {time!r}")
@@ -71,8 +90,12 @@ class Trajectory:
     def load(cls, path: str | os.PathLike) -> Trajectory:
         """Read a trajectory written by :meth:`save`.
 
-        Raises OSError (FileNotFoundError, ...) where the file cannot be opened, ValueError where it is damaged or
-        holds something else.
+        Raises
+        ------
+        OSError
+            If the file cannot be opened.
+        ValueError
+            If it is damaged or holds something else.
         """
         with open(path, "rb") as file:
             try:
@@ -82,14 +105,3 @@ class Trajectory:
                 return cls(**{name: value if value.size else None for name, value in arrays.items()})
             except Exception as error:  # a damaged archive fails in a dozen ways: zip, zlib, header, checksum, ...
                 raise ValueError(f"{path} is not a saved trajectory: {error}") from error
-
-
-def _precision(value) -> type:
-    """float32 for a float32 record (images make it large), else float64."""
-    return np.float32 if str(getattr(value, "dtype", "")).endswith("float32") else np.float64
-
-
-def _finite(name: str, value, ndim) -> np.ndarray | None:
-    if value is None and name != "outputs":
-        return None
-    return as_array(name, value, ndim=ndim, dtype=_precision(value))

