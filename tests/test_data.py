@@ -7,16 +7,10 @@ import itertools
 import math
 import os
 import re
-import subprocess
-import sys
 import tarfile
-import tempfile
 import threading
-import time
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pooch
@@ -57,14 +51,11 @@ def copy_of_data(tmp_path, monkeypatch):
 def test_digests_in_the_code_are_those_of_the_table():
     table = (data.DATA / "PROVENANCE.md").read_text(encoding="utf-8")
     for file, expected in data.SHA256.items():
-        rows = [line for line in table.splitlines() if line.startswith(f"| `{file}`")]
-        if isinstance(expected, str):
-            assert rows[0].endswith(f"| {expected} |")
-        else:
-            assert rows[1] == f"| `{file}` | " + " | ".join(digest[:16] for digest in expected.values()) + " |"
-            assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in expected.values())
+        (row,) = [line for line in table.splitlines() if line.startswith(f"| `{file}`")]
+        assert row.endswith(f"| {expected} |")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("load_set", "file", "train", "test"),
     [(data.mnist, "mnist_10k_2k.npz", 10000, 2000), (data.cifar10, "cifar10_2000_500.npz", 2000, 500)],
@@ -90,7 +81,7 @@ def test_digits_stand_upright_and_colours_are_in_their_channels():
     assert ships[2] > ships[0] + 0.02  # water and sky: more blue than red
 
 
-@pytest.mark.parametrize("n", [1, 7, 10, 53, 1000, 1999])
+@pytest.mark.parametrize("n", [7, 1000])
 def test_smaller_sets_are_balanced_beginnings_of_the_whole(n):
     for load_set in (data.mnist, data.cifar10):
         part, whole = load_set(n, 1), load_set()
@@ -98,29 +89,6 @@ def test_smaller_sets_are_balanced_beginnings_of_the_whole(n):
         np.testing.assert_array_equal(part.x_train, whole.x_train[:n])
         np.testing.assert_array_equal(part.y_train, whole.y_train[:n])
         assert len(part.x_test) == len(part.y_test) == 1
-
-
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda: data.mnist(10001), r"n_train must be at most 10000; got 10001; full=True fetches 60000 .* 10000"),
-        (lambda: data.mnist(10, 2001), "n_test must be at most 2000; got 2001; full=True"),
-        (lambda: data.cifar10(2001), r"n_train must be at most 2000; got 2001; full=True fetches 50000 .* 10000"),
-        (lambda: data.cifar10(10, 501), "n_test must be at most 500; got 501; full=True"),
-        (lambda: data.mnist(0), "n_train must be a whole number >= 1; got 0"),
-        (lambda: data.mnist(10, -3), "n_test must be a whole number >= 1; got -3"),
-        (lambda: data.cifar10(10.5), "n_train must be a whole number >= 1; got 10.5"),
-        (lambda: data.boston(seed=-1), "seed must be a whole number >= 0; got -1"),
-        (lambda: data.boston(seed=None), "seed must be a whole number >= 0; got None"),
-        (lambda: data.camera(100), "size must divide 512; got 100"),
-        (lambda: data.camera(1024), "size must divide 512; got 1024"),
-        (lambda: data.camera(0), "size must be a whole number >= 1; got 0"),
-        (lambda: data.camera(64.0), "size must be a whole number >= 1; got 64.0"),
-    ],
-)
-def test_loaders_refuse_sizes_that_are_not_there(call, message):
-    with pytest.raises(ValueError, match=message):
-        call()
 
 
 def test_boston_is_scaled_and_split():
@@ -161,69 +129,20 @@ def test_camera_is_the_block_mean_of_the_photograph(size):
 @pytest.mark.parametrize("file", FILES)
 def test_missing_file_says_what_to_do(file, copy_of_data):
     (copy_of_data / file).unlink()
-    with pytest.raises(FileNotFoundError, match=rf"{re.escape(file)} is missing.*pip install -e.*git checkout"):
+    with pytest.raises(FileNotFoundError, match=rf"{re.escape(file)} is missing: .* clone .*git checkout"):
         load(file)
 
 
 @pytest.mark.parametrize("file", FILES)
-@pytest.mark.parametrize("damage", ["truncated", "emptied", "flipped", "replaced"])
-def test_damaged_file_is_refused_with_both_digests(file, damage, copy_of_data):
+def test_damaged_file_is_refused_with_both_digests(file, copy_of_data):
     whole = (copy_of_data / file).read_bytes()
     middle = len(whole) // 2
-    bad = {
-        "truncated": whole[:-1000],
-        "emptied": b"",
-        "flipped": whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :],
-        "replaced": b"<html>404</html>",
-    }[damage]
-    (copy_of_data / file).write_bytes(bad)
-    if file.endswith("npz"):
-        found, expected = r"\(unreadable, \w+: .*\)", f"({'|'.join(data.SHA256[file].values())})"
-    else:
+    for bad in (whole[:-1000], whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :], b"<html>404</html>"):
+        (copy_of_data / file).write_bytes(bad)
         found, expected = hashlib.sha256(bad).hexdigest(), data.SHA256[file]
-    message = rf"(?s){file} is damaged.* has sha256 {found}, expected {expected}.*git checkout -- data/{file}"
-    with pytest.raises(ValueError, match=message):
-        load(file)
-
-
-@pytest.mark.parametrize(("file", "other"), [*itertools.permutations(FILES[:2]), *itertools.permutations(FILES[2:])])
-def test_sound_file_under_another_name_is_refused(file, other, copy_of_data):
-    (copy_of_data / file).write_bytes((copy_of_data / other).read_bytes())
-    with pytest.raises(ValueError, match=f"{file} is damaged: .* has sha256 [0-9a-f]{{64}}, expected"):
-        load(file)
-
-
-@pytest.mark.parametrize("name", ["x_train", "y_train", "x_test", "y_test"])
-def test_sound_archive_with_one_wrong_array_is_refused(name, copy_of_data):
-    """No zip checksum helps here: only the digest of the array knows."""
-    file = "cifar10_2000_500.npz"
-    with np.load(copy_of_data / file) as archive:
-        arrays = dict(archive)
-    arrays[name] = arrays[name].copy()
-    arrays[name].flat[5] ^= 1
-    np.savez(copy_of_data / file, **arrays)
-    found = hashlib.sha256(arrays[name].tobytes()).hexdigest()
-    expected = data.SHA256[file][name]
-    with pytest.raises(ValueError, match=f"{file} is damaged: {name} has sha256 {found}, expected {expected}"):
-        data.cifar10()
-    del arrays[name]
-    np.savez(copy_of_data / file, **arrays)
-    with pytest.raises(ValueError, match=f"{file} is damaged: {name} has sha256 .unreadable, KeyError"):
-        data.cifar10()
-
-
-def test_digest_is_of_the_arrays_so_another_zlib_may_write_the_file(copy_of_data):
-    file = "cifar10_2000_500.npz"
-    with np.load(copy_of_data / file) as archive:
-        arrays = dict(archive)
-    before = data.cifar10()
-    np.savez(copy_of_data / file, **arrays)  # uncompressed: every byte of the file is elsewhere
-    np.testing.assert_array_equal(data.cifar10().x_train, before.x_train)
-
-
-def test_import_asks_for_neither_the_network_nor_plotting():
-    script = "import sys, fpcourse.data; print(sorted({'pooch', 'requests', 'matplotlib', 'torch'} & set(sys.modules)))"
-    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "[]\n"
+        message = f"{file} is damaged: its sha256 is {found}, expected {expected}; .*git checkout -- data/{file}"
+        with pytest.raises(ValueError, match=message):
+            load(file)
 
 
 # The full sets, from a server on this machine
@@ -272,17 +191,13 @@ def published(tmp_path, monkeypatch):
             self.send_response(200)
             self.send_header("Content-Length", str(len(body) + server.cut))
             self.end_headers()
-            self.wfile.write(body[: len(body) // 2])
-            server.go_on.wait(60)
-            self.wfile.write(body[len(body) // 2 :])
+            self.wfile.write(body)
 
         def log_message(self, *_):
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.cut = 0  # bytes promised and not sent
-    server.go_on = threading.Event()  # cleared, it stops a download half-way
-    server.go_on.set()
     server.files, server.sets, server.requests, server.cache = files, sets, requests, tmp_path / "cache" / "fpcourse"
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
 
@@ -301,31 +216,6 @@ def published(tmp_path, monkeypatch):
     stop()
 
 
-def kept(server):
-    """What lies in the cache, but for the file that processes lock."""
-    return sorted(file.name for file in server.cache.iterdir() if file.name != "download.lock")
-
-
-def start_load(server, load_set):
-    """Another process that loads a full set from the same server into the same cache and prints a digest of it."""
-    program = f"""
-import hashlib, pathlib, pooch
-from fpcourse import data
-data.MNIST_URL, data.CIFAR10_URL, data.MD5 = {data.MNIST_URL!r}, {data.CIFAR10_URL!r}, {data.MD5!r}
-pooch.os_cache = lambda project: pathlib.Path({str(server.cache)!r})
-print("ready", flush=True)
-print(hashlib.sha256(data.{load_set.__name__}(full=True).x_train.tobytes()).hexdigest())
-"""
-    return subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def wait_for(condition):
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def test_full_mnist(published):
     full = data.mnist(full=True)
     for part, prefix in (("train", "train"), ("test", "t10k")):
@@ -333,10 +223,9 @@ def test_full_mnist(published):
         images, labels = (published.sets[f"{prefix}-{kind}-ubyte.gz"] for kind in ("images-idx3", "labels-idx1"))
         assert x.shape == (len(images), 784) and x.dtype == np.float32 and y.dtype == np.int64
         assert pairs(x * 255, y) == pairs(images, labels)
-    assert kept(published) == sorted(name for name in published.files if "idx" in name)
     part = data.mnist(6, 2, full=True)
     np.testing.assert_array_equal(part.x_train, full.x_train[:6])
-    with pytest.raises(ValueError, match=r"n_train must be at most 13; got 14$"):
+    with pytest.raises(ValueError, match="n_train must be at most 13; got 14 "):
         data.mnist(14, full=True)
 
 
@@ -346,7 +235,7 @@ def test_full_cifar10(published):
     images, labels = published.sets["cifar images"], published.sets["cifar labels"]
     assert pairs(full.x_train * 255, full.y_train) == pairs(images[:15], labels[:15])
     assert pairs(full.x_test * 255, full.y_test) == pairs(images[15:], labels[15:])
-    assert kept(published) == ["cifar-10-binary.tar.gz"]  # nothing unpacked
+    assert os.listdir(published.cache) == ["cifar-10-binary.tar.gz"]  # nothing unpacked
 
 
 def test_full_sets_come_from_the_cache_the_second_time(published):
@@ -365,121 +254,11 @@ def test_damaged_cache_is_fetched_again(published):
     assert cached.read_bytes() == published.files["cifar-10-binary.tar.gz"]
 
 
-def test_sound_file_under_another_name_in_the_cache_is_fetched_again(published):
-    first = data.mnist(full=True)
-    wrong = published.cache / "t10k-labels-idx1-ubyte.gz"
-    wrong.write_bytes(published.files["train-labels-idx1-ubyte.gz"])
-    np.testing.assert_array_equal(data.mnist(full=True).y_test, first.y_test)
-    assert wrong.read_bytes() == published.files[wrong.name]
-
-
-def test_killed_download_leaves_no_file_under_its_name_and_the_next_one_clears_up(published):
-    published.go_on.clear()
-    for _ in range(2):
-        published.requests.clear()
-        process = start_load(published, data.cifar10)
-        wait_for(lambda: published.requests)
-        wait_for(lambda: any(file.stat().st_size > 1000 for file in published.cache.glob("tmp*")))
-        process.kill()
-        process.communicate()
-        assert len(kept(published)) == 1 and kept(published)[0].startswith("tmp")  # the last one's, never two
-    published.go_on.set()
-    first = data.cifar10(full=True)
-    assert kept(published) == ["cifar-10-binary.tar.gz"]
-    assert pairs(first.x_train * 255, first.y_train) == pairs(
-        published.sets["cifar images"][:15], published.sets["cifar labels"][:15]
-    )
-
-
-def test_two_processes_at_once_download_once(published):
-    published.go_on.clear()
-    processes = [start_load(published, data.cifar10) for _ in range(2)]
-    for process in processes:
-        assert process.stdout.readline() == "ready\n"
-    wait_for(lambda: published.requests)
-    time.sleep(0.5)  # both are in the call now, and one of them is half-way
-    published.go_on.set()
-    digests = {process.communicate(timeout=60)[0].strip() for process in processes}
-    assert [process.returncode for process in processes] == [0, 0]
-    assert digests == {hashlib.sha256(data.cifar10(full=True).x_train.tobytes()).hexdigest()}
-    assert published.requests == kept(published) == ["cifar-10-binary.tar.gz"]
-
-
-def test_full_disk_says_so_and_leaves_nothing(published):
-    resource = pytest.importorskip("resource")
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))  # no file grows beyond: the write fails half-way
-    try:
-        with pytest.raises(OSError, match=r"binary.tar.gz could not be kept: .*File too large.* with room for"):
-            data.cifar10(full=True)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert kept(published) == []
-    data.cifar10(full=True)
-
-
-def test_cache_that_cannot_be_made_says_so(published, tmp_path):
-    (tmp_path / "cache").write_text("a file where the folder should be")
-    with pytest.raises(OSError, match=r"cifar-10-binary.tar.gz could not be kept.* can be written to"):
-        data.cifar10(full=True)
-
-
-@pytest.fixture
-def read_only_cache(published, monkeypatch):
-    """A cache that may be read and not written: root, whom permissions do not stop, becomes somebody else."""
-    with tempfile.TemporaryDirectory() as folder:  # open to all, which tmp_path is not
-        cache = Path(folder)
-        published.cache = cache
-        monkeypatch.setattr("pooch.os_cache", lambda project: cache)
-        data.mnist(full=True)
-        for file in cache.iterdir():
-            file.chmod(0o444)
-        cache.chmod(0o555)
-        root = os.geteuid() == 0
-        if root:
-            os.seteuid(65534)
-        try:
-            yield cache
-        finally:
-            if root:
-                os.seteuid(0)
-            cache.chmod(0o755)
-
-
-@pytest.mark.skipif(os.name == "nt", reason="POSIX permissions")
-def test_read_only_cache_serves_what_it_holds_and_refuses_the_rest(published, read_only_cache):
-    assert len(data.mnist(full=True).y_train) == 13
-    before = sorted(read_only_cache.iterdir())
-    with pytest.raises(OSError, match=r"cifar-10-binary.tar.gz could not be kept: .*Permission denied"):
-        data.cifar10(full=True)
-    assert sorted(read_only_cache.iterdir()) == before
-
-
-@pytest.mark.skipif(os.name == "nt", reason="POSIX home folders")
-def test_without_home_the_user_s_entry_tells_it_and_without_both_the_error_does(published, tmp_path, monkeypatch):
-    monkeypatch.setattr("pooch.os_cache", pooch.utils.os_cache)
-    monkeypatch.delenv("HOME")
-    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("pwd.getpwuid", lambda uid: SimpleNamespace(pw_dir=str(tmp_path / "home")))
-    assert len(data.cifar10(full=True).y_train) == 15
-    (tmp_path / "home").rename(tmp_path / "kept")
-    assert [file.name for file in tmp_path.rglob("cifar*")] == ["cifar-10-binary.tar.gz"]
-
-    def unknown(uid):
-        raise KeyError(uid)
-
-    monkeypatch.setattr("pwd.getpwuid", unknown)
-    with pytest.raises(RuntimeError, match=r"home directory.*HOME"):
-        data.cifar10(full=True)
-    assert not list(tmp_path.glob("~*"))
-
-
 def test_wrong_download_leaves_nothing(published):
     published.files["cifar-10-binary.tar.gz"] += b"x"
     with pytest.raises(ValueError, match=r"hash of downloaded file .*cifar-10-binary.tar.gz"):
         data.cifar10(full=True)
-    assert kept(published) == []
+    assert os.listdir(published.cache) == []
 
 
 @pytest.mark.parametrize("load_set", [data.mnist, data.cifar10])
@@ -488,19 +267,9 @@ def test_interrupted_download_leaves_nothing(published, load_set):
     # urllib3 2 notices the missing bytes, urllib3 1 leaves them to the MD5.
     with pytest.raises((ConnectionError, ValueError)):
         load_set(full=True)
-    assert kept(published) == []
+    assert os.listdir(published.cache) == []
     published.cut = 0
     load_set(full=True)
-
-
-def test_download_stopped_by_the_user_leaves_nothing(published, monkeypatch):
-    def stop(*_, **__):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("pooch.core.hash_matches", stop)
-    with pytest.raises(KeyboardInterrupt):
-        data.cifar10(full=True)
-    assert kept(published) == []
 
 
 @pytest.mark.parametrize("load_set", [data.mnist, data.cifar10])
@@ -516,15 +285,7 @@ def test_file_gone_from_the_server_is_a_connection_error(published):
     del published.files["cifar-10-binary.tar.gz"]
     with pytest.raises(ConnectionError, match=r"/kriz/cifar-10-binary.tar.gz could not be fetched.*404"):
         data.cifar10(full=True)
-    assert kept(published) == []
-
-
-def test_other_file_formats_are_refused(published):
-    name = "t10k-labels-idx1-ubyte.gz"
-    published.files[name] = idx(published.sets[name].astype(">i4"), magic=0x0C01)  # idx of 32-bit integers
-    data.MD5[name] = hashlib.md5(published.files[name]).hexdigest()
-    with pytest.raises(ValueError, match=f"{name} must be an idx file of uint8 .* got magic number 0x00000c01"):
-        data.mnist(full=True)
+    assert os.listdir(published.cache) == []
 
 
 @pytest.mark.parametrize(
@@ -575,30 +336,6 @@ def test_random_labels_follow_the_seed_and_leave_the_input():
     np.testing.assert_array_equal(y, np.arange(100) % 10)
 
 
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda: data.one_hot([0, 3], 3), r"labels must be whole numbers in 0..2; got 3"),
-        (lambda: data.one_hot([0, -1], 3), r"labels must be whole numbers in 0..2; got -1"),
-        (lambda: data.one_hot([0.5], 3), r"labels must be whole numbers in 0..2; got 0.5"),
-        (lambda: data.one_hot([[0, 1]], 3), r"labels must have 1 dimension.*\(1, 2\)"),
-        (lambda: data.one_hot([], 3), "labels must not be empty"),
-        (lambda: data.one_hot([np.nan], 3), "labels must be finite"),
-        (lambda: data.one_hot(["cat"], 3), "labels must be an array of numbers"),
-        (lambda: data.one_hot([0], 0), "classes must be a whole number >= 1; got 0"),
-        (lambda: data.random_labels([0, 1], 1.01, 2, 0), r"fraction must lie in \[0, 1\]; got 1.01"),
-        (lambda: data.random_labels([0, 1], -0.1, 2, 0), "fraction must be a finite number >= 0; got -0.1"),
-        (lambda: data.random_labels([0, 1], np.nan, 2, 0), "fraction must be a finite number >= 0; got nan"),
-        (lambda: data.random_labels([0, 2], 0.5, 2, 0), r"y must be whole numbers in 0..1; got 2"),
-        (lambda: data.random_labels([0, 1], 0.5, 2.0, 0), "classes must be a whole number >= 1; got 2.0"),
-        (lambda: data.random_labels([0, 1], 0.5, 2, -1), "seed must be a whole number >= 0; got -1"),
-    ],
-)
-def test_labels_refuse_bad_input(call, message):
-    with pytest.raises(ValueError, match=message):
-        call()
-
-
 # Targets
 
 numbers = st.floats(-20, 20)
@@ -623,27 +360,6 @@ def test_sine_sum_defaults_and_shapes():
     np.testing.assert_allclose(data.sine_sum(x, [2], phases=[np.pi / 2]), np.cos(2 * x), atol=1e-14)
 
 
-@settings(deadline=None)
-@given(st.integers(3, 200), st.data(), st.integers(0, 1000))
-def test_equal_amplitude_curve_has_the_stated_spectrum(n, draw, seed):
-    indices = draw.draw(st.lists(st.integers(1, (n - 1) // 2), min_size=1, unique=True))
-    x, y = data.equal_amplitude_curve(n, indices, seed=seed)
-    assert x[0] == -np.pi
-    np.testing.assert_allclose(np.diff(x, append=np.pi), 2 * np.pi / n, atol=1e-12)  # the period's end is left out
-    expected = np.zeros(n // 2 + 1)
-    expected[indices] = 0.5
-    np.testing.assert_allclose(np.abs(np.fft.rfft(y)) / n, expected, atol=1e-12)
-
-
-def test_equal_amplitude_phases_are_random():
-    spectra = [np.fft.rfft(data.equal_amplitude_curve(400, range(1, 200), seed=seed)[1]) for seed in (0, 0, 1)]
-    np.testing.assert_array_equal(spectra[0], spectra[1])
-    for spectrum in spectra:
-        phases = spectrum[1:200] / np.abs(spectrum[1:200])
-        assert abs(phases.mean()) < 4 / math.sqrt(199)  # spread over the whole circle
-    assert abs((spectra[0][1:200] * spectra[2][1:200].conj()).mean()) / 200**2 < 4 / math.sqrt(199)
-
-
 def test_all_bit_strings_are_all():
     strings = data.all_bit_strings(10)
     assert strings.shape == (1024, 10) and strings.dtype == np.float64
@@ -664,35 +380,28 @@ def test_parities_are_orthogonal():
     np.testing.assert_array_equal(parities @ parities.T, 64 * np.eye(6))
 
 
+# What does not fit
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
+        (lambda: data.mnist(10001), "n_train must be at most 10000; got 10001 .full=True fetches the full set"),
+        (lambda: data.cifar10(10, 501), "n_test must be at most 500; got 501"),
+        (lambda: data.mnist(0), "n_train must be a whole number >= 1; got 0"),
+        (lambda: data.camera(100), "size must divide 512; got 100"),
+        (lambda: data.one_hot([0, 3], 3), "labels must be whole numbers in 0..2; got 3"),
+        (lambda: data.one_hot([0.5], 3), "labels must be whole numbers in 0..2; got 0.5"),
+        (lambda: data.one_hot([[0, 1]], 3), r"labels must have 1 dimension.*\(1, 2\)"),
+        (lambda: data.random_labels([0, 1], 1.01, 2, 0), r"fraction must lie in \[0, 1\]; got 1.01"),
+        (lambda: data.random_labels([0, 2], 0.5, 2, 0), "y must be whole numbers in 0..1; got 2"),
         (lambda: data.sine_sum([[1, 2], [3, 4]], [1]), r"x must have shape \(n,\) or \(n, 1\); got \(2, 2\)"),
-        (lambda: data.sine_sum(1.0, [1]), r"x must have 1 or 2 dimension"),
-        (lambda: data.sine_sum([], [1]), "x must not be empty"),
-        (lambda: data.sine_sum([np.inf], [1]), "x must be finite"),
-        (lambda: data.sine_sum([1, 2], 4), "frequencies must have 1 dimension"),
-        (lambda: data.sine_sum([1, 2], [1, np.nan]), "frequencies must be finite"),
         (lambda: data.sine_sum([1, 2], [1, 3], [1]), "must be equally many; got 2, 1, 2"),
-        (lambda: data.sine_sum([1, 2], [1, 3], phases=[1, 2, 3]), "must be equally many; got 2, 2, 3"),
-        (lambda: data.sine_sum([1, 2], [1], [[1]]), "amplitudes must have 1 dimension"),
-        (lambda: data.sine_sum([1, 2], [1], phases=["a"]), "phases must be an array of numbers"),
-        (lambda: data.equal_amplitude_curve(10, [0]), "indices must be different whole numbers"),
-        (lambda: data.equal_amplitude_curve(10, [5]), "0 < k < n/2 = 5.0; got .5.0."),
-        (lambda: data.equal_amplitude_curve(10, [1, 1]), "indices must be different whole numbers"),
-        (lambda: data.equal_amplitude_curve(10, [1.5]), "indices must be different whole numbers"),
-        (lambda: data.equal_amplitude_curve(10, []), "indices must not be empty"),
-        (lambda: data.equal_amplitude_curve(2, [1]), "n must be a whole number >= 3; got 2"),
-        (lambda: data.equal_amplitude_curve(10, [1], seed=-1), "seed must be a whole number >= 0; got -1"),
         (lambda: data.parity([[1, 0]]), "x must hold only -1 and 1; got 0"),
-        (lambda: data.parity([[1, 0.9]]), "x must hold only -1 and 1; got 0.9"),
-        (lambda: data.parity([1, -1]), "x must have 2 dimension"),
         (lambda: data.parity([[1, -1]], 3), "degree must be at most the number of bits, 2; got 3"),
-        (lambda: data.parity([[1, -1]], 0), "degree must be a whole number >= 1; got 0"),
         (lambda: data.all_bit_strings(0), "bits must be a whole number >= 1; got 0"),
-        (lambda: data.all_bit_strings(21), "bits must be at most 20 .*; got 21"),
     ],
 )
-def test_targets_refuse_bad_input(call, message):
+def test_what_does_not_fit_is_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
