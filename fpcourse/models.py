@@ -278,10 +278,7 @@ def _stage(*channels: int) -> list[nn.Module]:
 class ConvNet(nn.Sequential):
     """Small convolutional network for images, (n, 3, 32, 32) -> (n, classes): two conv-pool stages, two dense layers.
 
-    Parameters
-    ----------
-    classes, channels : int
-        Number of outputs, and of channels after the first convolution.
+    ``channels`` is the number of channels after the first convolution.
 
     Examples
     --------
@@ -299,12 +296,8 @@ class SmallVGG(nn.Sequential):
 
     A quarter as wide as the original (Simonyan and Zisserman, ICLR 2015). He initialization, without which the outputs
     of six ReLU layers are too small to train in a minute; the last layer is zero at first, so that training starts from
-    the zero function and not from a random one (what that changes: lesson ``initialization``).
-
-    Parameters
-    ----------
-    classes, channels : int
-        Number of outputs, and of channels in the first stage.
+    the zero function and not from a random one (what that changes: lesson ``initialization``). ``channels`` is the
+    number of channels in the first stage.
 
     Examples
     --------
@@ -441,12 +434,7 @@ def lazy_pair(
 class MatrixFactorization(nn.Module):
     """The matrix a w, read entry by entry: x (n, 2) row and column numbers from 0 -> (n, 1), the entries there.
 
-    Parameters
-    ----------
-    rows, columns, width : int
-        ``a`` is (rows, width) and ``w`` is (width, columns).
-    std : float
-        Both are drawn from N(0, std^2).
+    The factors ``a`` (rows, width) and ``w`` (width, columns) are drawn from N(0, std^2).
 
     Examples
     --------
