@@ -1,8 +1,7 @@
-"""Critical points of the loss: its gradient and Hessian, the way down to a minimum, and the last digits of it.
+"""Critical points of the loss: gradient, Hessian, descent to a minimum; neurons that split and merge.
 
-The loss is L = 1/(2n) sum_i |f(x_i) - y_i|^2, and everything is computed in float64 whatever the dtype of the model.
-Parameters come in the order of ``model.parameters()``. Splitting a neuron embeds a network in a wider one, with its
-critical points; merging condensed neurons leads back.
+The loss is L = 1/(2n) sum_i |f(x_i) - y_i|^2. Everything is computed in float64, whatever the dtype of the model, and
+on its device. P parameters stand in the order of ``model.parameters()``; x is (n, ...) or (n,), y is (n, c) or (n,).
 """
 
 from __future__ import annotations
@@ -12,42 +11,70 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from numpy.typing import ArrayLike
+from torch import nn
 
-from fpcourse._arguments import as_array, as_count, as_number, as_points, as_positive, require_module
-from fpcourse.models import MLP, TwoLayer
+from fpcourse._arguments import as_array, as_count, as_number, as_positive, require_module
+from fpcourse.models import MLP, TwoLayer, with_parameters
+from fpcourse.neurons import group_greedily
 from fpcourse.training import SquareLoss
 
+ODD = (torch.tanh, torch.sin, torch.positive)
+HOMOGENEOUS = (torch.relu, nn.functional.leaky_relu, torch.positive)
 
-def gradient(model: nn.Module, x, y) -> np.ndarray:
-    """Gradient (P,) of the loss in all parameters, float64; x (n, ...) or (n,), y (n, c) or (n,).
 
-    Raises ValueError where y does not have the shape of the outputs.
+def gradient(model: nn.Module, x: ArrayLike, y: ArrayLike) -> np.ndarray:
+    """Return the gradient (P,) of the loss in all parameters.
+
+    Examples
+    --------
+    >>> line = with_parameters(MLP([1, 1]), [1.0, 0.0])  # slope, intercept
+    >>> gradient(line, [0.0, 2.0], [-5.0, -1.0])
+    array([3., 4.])
     """
     loss = SquareLoss(model, x, y)
     return loss.gradient(loss.start)
 
 
-def gradient_norm(model: nn.Module, x, y) -> float:
-    """Euclidean norm of :func:`gradient`."""
+def gradient_norm(model: nn.Module, x: ArrayLike, y: ArrayLike) -> float:
+    """Return the Euclidean norm of :func:`gradient`.
+
+    Examples
+    --------
+    >>> gradient_norm(with_parameters(MLP([1, 1]), [1.0, 0.0]), [0.0, 2.0], [-5.0, -1.0])
+    5.0
+    """
     return float(np.linalg.norm(gradient(model, x, y)))
 
 
-def hessian(model: nn.Module, x, y) -> np.ndarray:
-    """Matrix (P, P) of second derivatives of the loss, float64, by automatic differentiation. For x, y see
-    :func:`gradient`. Where an activation has a kink on a data point, the kink counts as flat."""
+def hessian(model: nn.Module, x: ArrayLike, y: ArrayLike) -> np.ndarray:
+    """Return the matrix (P, P) of second derivatives of the loss, by automatic differentiation.
+
+    A kink of the activation on a data point counts as flat.
+
+    Examples
+    --------
+    >>> hessian(MLP([1, 1]), [0.0, 2.0], [-5.0, -1.0])  # the means of x^2, x and 1
+    array([[2., 1.],
+           [1., 1.]])
+    """
     loss = SquareLoss(model, x, y)
     return loss.hessian(loss.start)
 
 
-def hessian_spectrum(model: nn.Module, x, y, *, extreme: int | None = None) -> np.ndarray:
-    """Eigenvalues of the Hessian of the loss, ascending, float64.
+def hessian_spectrum(model: nn.Module, x: ArrayLike, y: ArrayLike, *, extreme: int | None = None) -> np.ndarray:
+    """Return the eigenvalues of the Hessian of the loss, ascending.
 
-    extreme   None: all P of them, from the whole matrix, O(P^3). A number k: the k smallest and the k largest, (2k,),
-              by Lanczos iteration on Hessian-vector products, for networks whose matrix would be too large; 2k < P;
-              errors about 1e-13 of the largest magnitude
+    Parameters
+    ----------
+    extreme : int, optional
+        None: all P eigenvalues, from the matrix, in O(P^3). k < P / 2: the k smallest and the k largest, (2k,), by
+        Lanczos iteration on Hessian-vector products; their errors are about 1e-13 of the largest magnitude.
 
-    For x, y see :func:`gradient`. Raises ValueError for arguments that do not fit.
+    Examples
+    --------
+    >>> hessian_spectrum(MLP([1, 1]), [0.0, 2.0], [-5.0, -1.0]).round(4)  # (3 +- sqrt 5) / 2
+    array([0.382, 2.618])
     """
     if extreme is None:
         return np.linalg.eigvalsh(hessian(model, x, y))
@@ -64,7 +91,7 @@ def hessian_spectrum(model: nn.Module, x, y, *, extreme: int | None = None) -> n
         found = eigsh(shifted, number, which=which, v0=start, tol=1e-13, return_eigenvectors=False)
         return np.sort(found) - shift
 
-    if not product(start).any():  # no direction of a random vector is curved: H = 0, which Lanczos does not take
+    if not product(start).any():  # H = 0, for which Lanczos iteration fails
         return np.zeros(2 * extreme)
     # The tolerance is relative to each eigenvalue, and many may be zero: shifted by the largest, none is.
     scale = np.abs(ends("LM", 1)).item()
@@ -72,38 +99,120 @@ def hessian_spectrum(model: nn.Module, x, y, *, extreme: int | None = None) -> n
 
 
 class Inertia(NamedTuple):
-    """Numbers of eigenvalues of each sign."""
+    """Numbers of eigenvalues of each sign, see :func:`inertia`.
+
+    Examples
+    --------
+    >>> Inertia(negative=1, zero=0, positive=5).negative
+    1
+    """
 
     negative: int
     zero: int
     positive: int
 
 
-def inertia(eigenvalues, *, tolerance: float = 1e-10) -> Inertia:
-    """Count negative, zero and positive eigenvalues; zero: at most ``tolerance`` times the largest magnitude.
+def inertia(eigenvalues: ArrayLike, *, tolerance: float = 1e-10) -> Inertia:
+    """Count negative, zero and positive eigenvalues.
 
-    eigenvalues (P,), such as :func:`hessian_spectrum` returns. By Sylvester's law the counts of a Hessian at a critical
-    point do not depend on the coordinates.
+    By Sylvester's law the counts of a Hessian at a critical point do not depend on the coordinates.
+
+    Parameters
+    ----------
+    eigenvalues : array-like
+        (P,), such as :func:`hessian_spectrum` returns.
+    tolerance : float
+        An eigenvalue counts as zero up to ``tolerance`` times the largest magnitude.
+
+    Examples
+    --------
+    >>> inertia([-2.0, 0.0, 1e-14, 3.0])
+    Inertia(negative=1, zero=2, positive=1)
     """
     eigenvalues = as_array("eigenvalues", eigenvalues, ndim=1)
     zero = np.abs(eigenvalues) <= as_positive("tolerance", tolerance) * np.abs(eigenvalues).max()
     return Inertia(int((eigenvalues[~zero] < 0).sum()), int(zero.sum()), int((eigenvalues[~zero] > 0).sum()))
 
 
-def polish(model: nn.Module, x, y, *, tolerance: float = 1e-12, steps: int = 100) -> nn.Module:
-    """Move to the critical point nearby, minimum or saddle, by Newton's method: a float64 copy with |gradient| <=
-    ``tolerance``.
+def polish(model: nn.Module, x: ArrayLike, y: ArrayLike, *, tolerance: float = 1e-12, steps: int = 100) -> nn.Module:
+    """Return a float64 copy at the nearby critical point, minimum or saddle, found by Newton's method.
 
-    Each step is the shortest one that solves H step = -gradient, since critical points may form lines and H be
-    singular along them; it is halved until the gradient shrinks. For x, y see :func:`gradient`. Raises
-    RuntimeError where the gradient cannot be made that small from here.
+    Each step is the shortest solution of H step = -gradient, because critical points may form lines, along which H is
+    singular; it is halved until the gradient shrinks.
+
+    Parameters
+    ----------
+    tolerance : float
+        Largest |gradient| that counts as critical.
+    steps : int
+        Largest number of steps.
+
+    Raises
+    ------
+    RuntimeError
+        If the gradient does not become that small.
+
+    Examples
+    --------
+    >>> x = np.linspace(-2, 2, 9)
+    >>> neuron = with_parameters(TwoLayer(1, 1, bias=None, activation="tanh"), [1.4, 0.9])  # w, a
+    >>> w, a = polish(neuron, x, np.tanh(x)).parameters()
+    >>> print(f"{w.item():.6f} {a.item():.6f}")
+    1.000000 1.000000
     """
     loss = SquareLoss(model, x, y)
-    tolerance = as_positive("tolerance", tolerance)
-    theta, gradient = loss.start, loss.gradient(loss.start)
-    for _ in range(as_count("steps", steps)):
+    tolerance, steps = as_positive("tolerance", tolerance), as_count("steps", steps)
+    return _critical(model, loss, _newton(loss, loss.start, tolerance, steps), tolerance)
+
+
+def minimize(model: nn.Module, x: ArrayLike, y: ArrayLike, *, tolerance: float = 1e-12, tries: int = 5) -> nn.Module:
+    """Return a float64 copy at a minimum of the loss, found by descent from the parameters of ``model``.
+
+    BFGS descends and the Newton steps of :func:`polish` add the last digits. A descent may also end on a plateau, as
+    its rounding errors decide; then the next try starts from randomly perturbed parameters. If a descent crosses the
+    basin of a saddle, it may end there: look at the :func:`inertia`.
+
+    Parameters
+    ----------
+    tolerance : float
+        Largest |gradient| that counts as critical.
+    tries : int
+        Largest number of descents. Perturbations have a standard deviation of a tenth of the largest parameter.
+
+    Raises
+    ------
+    RuntimeError
+        If no try reaches a critical point. A loss may fall forever, towards infinite weights.
+
+    Examples
+    --------
+    >>> x = np.linspace(-2, 2, 9)
+    >>> neuron = with_parameters(TwoLayer(1, 1, bias=None, activation="tanh"), [0.2, 0.3])  # w, a
+    >>> w, a = minimize(neuron, x, np.tanh(x)).parameters()
+    >>> print(f"{w.item():.6f} {a.item():.6f}")
+    1.000000 1.000000
+    """
+    from scipy.optimize import minimize as descend
+
+    loss, generator = SquareLoss(model, x, y), np.random.default_rng(0)
+    tolerance, start = as_positive("tolerance", tolerance), loss.start
+    size = 0.1 * np.abs(start).max() * loss.trained
+    for _ in range(as_count("tries", tries)):
+        options = {"gtol": 1e-9, "maxiter": 10_000}
+        end = descend(loss.value, start, jac=loss.gradient, method="BFGS", options=options).x
+        end = _newton(loss, end, tolerance, steps=100)
+        if np.linalg.norm(loss.gradient(end)) <= tolerance:
+            break
+        start = loss.start + size * generator.standard_normal(len(size))
+    return _critical(model, loss, end, tolerance)
+
+
+def _newton(loss: SquareLoss, theta: np.ndarray, tolerance: float, steps: int) -> np.ndarray:
+    """Return where Newton's method leads from ``theta``: |gradient| <= tolerance, or no step shrinks it further."""
+    gradient = loss.gradient(theta)
+    for _ in range(steps):
         norm = np.linalg.norm(gradient)
-        if norm <= tolerance:
+        if not tolerance < norm < np.inf:
             break
         step = -np.linalg.lstsq(loss.hessian(theta), gradient, rcond=1e-11)[0]
         for halvings in range(30):
@@ -114,48 +223,27 @@ def polish(model: nn.Module, x, y, *, tolerance: float = 1e-12, steps: int = 100
                 break
         else:
             break
-    return _demand_critical(loss, theta, gradient, tolerance)
+    return theta
 
 
-def minimize(model: nn.Module, x, y, *, tolerance: float = 1e-12, tries: int = 5) -> nn.Module:
-    """Descend from here to a minimum of the loss: a float64 copy with |gradient| <= ``tolerance``.
-
-    BFGS goes down (scipy), :func:`polish` takes the last digits. Where that ends in a flat place, it starts again from
-    there, moved by a tenth of the parameters' size at random, up to ``tries`` times: which way rounding sends one run
-    does not decide. Where the way down crosses the basin of a saddle it may end there: look at the :func:`inertia`. For
-    x, y see :func:`gradient`. Raises RuntimeError where no such point is reached; a loss may fall forever towards
-    weights at infinity.
-    """
-    from scipy.optimize import minimize as descend
-
-    loss, rng = SquareLoss(model, x, y), np.random.default_rng(0)
-    start, options = loss.start, {"gtol": 1e-9, "maxiter": 10_000}
-    for remaining in reversed(range(as_count("tries", tries))):
-        end = descend(loss.value, start, jac=loss.gradient, method="BFGS", options=options).x
-        loss.at(end)
-        try:
-            return polish(loss.model, x, y, tolerance=tolerance)
-        except RuntimeError:
-            if not remaining:
-                raise
-        start = loss.start + 0.1 * np.abs(loss.start).max() * rng.standard_normal(len(end))
-    raise AssertionError("unreachable")
-
-
-def _demand_critical(loss: SquareLoss, theta: np.ndarray, gradient: np.ndarray, tolerance: float) -> nn.Module:
-    norm = np.linalg.norm(gradient)
+def _critical(model: nn.Module, loss: SquareLoss, theta: np.ndarray, tolerance: float) -> nn.Module:
+    norm = np.linalg.norm(loss.gradient(theta))
     if not norm <= tolerance:
         raise RuntimeError(
             f"no critical point was reached: |gradient| = {norm:.1e} > {tolerance:.1e} at |parameters| = "
-            f"{np.linalg.norm(theta):.1e}; start elsewhere, or nearer to one"
+            f"{np.linalg.norm(theta):.1e}; initialize elsewhere, or nearer to one"
         )
-    loss.at(theta)
-    return loss.model
+    return with_parameters(model, theta)
 
 
-def loss_at(model: nn.Module, x, y, parameters) -> np.ndarray:
-    """The loss at many places: for ``parameters`` (..., P) the (...) losses, float64. For x, y see
-    :func:`gradient`."""
+def loss_at(model: nn.Module, x: ArrayLike, y: ArrayLike, parameters: ArrayLike) -> np.ndarray:
+    """Return the losses (...) at ``parameters`` (..., P), such as the points of a plane through parameter space.
+
+    Examples
+    --------
+    >>> loss_at(MLP([1, 1]), [0.0, 2.0], [-5.0, -1.0], [[1.0, 0.0], [2.0, -5.0]])  # slope, intercept
+    array([8.5, 0. ])
+    """
     loss = SquareLoss(model, x, y)
     parameters = as_array("parameters", parameters)
     if parameters.shape[-1:] != loss.start.shape:
@@ -164,141 +252,171 @@ def loss_at(model: nn.Module, x, y, parameters) -> np.ndarray:
     return np.reshape(values, parameters.shape[:-1])
 
 
-ODD = (torch.tanh, torch.sin, torch.positive)
-HOMOGENEOUS = (torch.relu, nn.functional.leaky_relu, torch.positive)
-
-
 def split_neuron(model: TwoLayer | MLP, neuron: int, alpha: float, *, layer: int = 0) -> TwoLayer | MLP:
-    """A network with one neuron more and the same function: ``neuron`` and a copy share its output.
+    """Return a network with one neuron more and the same function: ``neuron`` and a copy share its output.
 
-    The copy, last in its layer, has the input weights and bias of ``neuron``; of the output weights a it gets alpha a,
-    and (1 - alpha) a stays. Any real alpha will do. If ``model`` is at a critical point, so is the result (Fukumizu and
-    Amari, Neural Networks 2000; Zhang, Zhang, Luo, Xu, NeurIPS 2021).
+    The copy, last in its layer, has the input weights and bias of ``neuron``. Of the output weights a it gets alpha a;
+    (1 - alpha) a stays. If ``model`` is at a critical point, so is the result.
 
-    neuron   0..m-1, in the hidden layer ``layer`` of an MLP, 0 being the one next to the input
+    Parameters
+    ----------
+    neuron : int
+        0..m-1.
+    alpha : float
+        Any real number.
+    layer : int
+        Hidden layer of an MLP; 0 is next to the input.
 
-    Returns a new model; the old one is untouched. Raises ValueError for another model and for a neuron it has not got.
+    References
+    ----------
+    Fukumizu and Amari, Neural Networks 13 (2000); Zhang, Zhang, Luo and Xu, NeurIPS (2021).
+
+    Examples
+    --------
+    >>> model = with_parameters(TwoLayer(1, 1, bias=None), [2.0, 3.0])  # 3 ReLU(2 x)
+    >>> split_neuron(model, 0, 0.25).a.tolist()
+    [[2.25, 0.75]]
     """
     w, b, a = _weights(model, layer)
-    alpha = as_number("alpha", alpha)
-    neuron = as_count("neuron", neuron, minimum=0)
-    if neuron >= len(w) or not np.isfinite(alpha):
-        raise ValueError(f"neuron must be one of 0..{len(w) - 1} and alpha finite; got {neuron} and {alpha}")
-    kept = a.clone()
+    neuron, alpha = _index(neuron, len(w)), as_number("alpha", alpha)
+    if not np.isfinite(alpha):
+        raise ValueError(f"alpha must be finite; got {alpha}")
+    kept = a.copy()
     kept[:, neuron] *= 1 - alpha
     twice = [*range(len(w)), neuron]
-    a = torch.cat([kept, alpha * a[:, [neuron]]], dim=1)
+    a = np.column_stack([kept, alpha * a[:, neuron]])
     return _with_weights(model, layer, w[twice], None if b is None else b[twice], a)
 
 
-def split_curvature(model: TwoLayer, neuron: int, x, y) -> np.ndarray:
-    """The matrix G whose alpha (1 - alpha) multiple is the Hessian in the direction that pulls a split neuron apart.
+def split_curvature(model: TwoLayer, neuron: int, x: ArrayLike, y: ArrayLike) -> np.ndarray:
+    """Return the matrix G whose alpha (1 - alpha) multiple is the Hessian for pulling a split neuron apart.
 
-    G = a / n sum_i (f(x_i) - y_i) sigma''(w.x_i + b) x~_i x~_i^T with x~ = (x, 1), or x without bias, at a critical
-    point of the loss: an embedded critical point has the curvatures of the old one, those of
-    alpha (1 - alpha) G and a zero (after Fukumizu and Amari, Neural Networks 2000; ``scale`` multiplies a).
+    G = a / n sum_i (f(x_i) - y_i) sigma''(w.x_i + b) x~_i x~_i^T with x~ = (x, 1), or x without bias. The Hessian of an
+    embedded critical point has the inertia of the original one, of alpha (1 - alpha) G, and one zero more.
 
-    model   one output, bias additive or None;  x (n, d), y (n,) or (n, 1)
+    Parameters
+    ----------
+    model : TwoLayer
+        At a critical point, with one output and an additive bias or none; its ``scale`` multiplies a.
+    neuron : int
+        0..m-1.
 
-    Returns float64 (d + 1, d + 1) or (d, d). Raises ValueError for other models and shapes.
+    Returns
+    -------
+    ndarray
+        (d + 1, d + 1) with bias, (d, d) without.
+
+    References
+    ----------
+    Fukumizu and Amari, Neural Networks 13 (2000).
+
+    Examples
+    --------
+    >>> model = with_parameters(TwoLayer(1, 1, bias=None, activation="tanh"), [1.0, 1.0])
+    >>> split_curvature(model, 0, [-1.0, 1.0], [-1.0, 1.0]).round(4)
+    array([[0.1525]])
     """
+    require_module("model", model)
     if not isinstance(model, TwoLayer) or model.bias == "shift" or len(model.a) != 1:
         raise ValueError(f"model must be a TwoLayer with one output and no shifts; got {model}")
-    require_module("model", model)
-    if as_count("neuron", neuron, minimum=0) >= len(model.w):
-        raise ValueError(f"neuron must be one of 0..{len(model.w) - 1}; got {neuron}")
-    model = copy.deepcopy(model).double()
-    x, y = (torch.as_tensor(as_points(name, each)) for name, each in (("x", x), ("y", y)))
-    if x.shape[1] != model.w.shape[1] or y.shape != (len(x), 1):
-        raise ValueError(
-            f"x must have shape (n, {model.w.shape[1]}) and y (n,); got {tuple(x.shape)}, {tuple(y.shape)}"
-        )
-    with torch.no_grad():
-        residual = model(x) - y
-        z = model.preactivation(x)[:, neuron]
-        inputs = x if model.bias is None else torch.cat([x, torch.ones_like(x[:, :1])], dim=1)
-    z.requires_grad_(True)
+    neuron = _index(neuron, len(model.w))
+    loss = SquareLoss(model, x, y)
+    model, x = loss.model, loss.x
+    residual = (model(x) - loss.y)[:, 0]
+    z = model.preactivation(x)[:, neuron]
     (slope,) = torch.autograd.grad(model.activation(z).sum(), z, create_graph=True)
     (bend,) = torch.autograd.grad(slope.sum(), z)
-    factor = model.scale * model.a[0, neuron].detach() / len(x)
-    return as_array("the curvature of model", factor * (inputs.T * residual[:, 0] * bend) @ inputs)
+    inputs = x if model.bias is None else torch.cat([x, torch.ones_like(x[:, :1])], dim=1)
+    factors = model.scale * model.a[0, neuron] * residual * bend / len(x)
+    return as_array("the curvature of model", (inputs.T * factors) @ inputs)
 
 
-def merge_neurons(model: TwoLayer | MLP, *, tolerance: float = 1e-8, groups=None, layer: int = 0) -> TwoLayer | MLP:
-    """The inverse of :func:`split_neuron`: neurons of a layer that compute the same up to a factor become one.
+def merge_neurons(
+    model: TwoLayer | MLP, *, tolerance: float = 1e-8, groups: ArrayLike | None = None, layer: int = 0
+) -> TwoLayer | MLP:
+    """Return the network in which neurons of a layer that agree up to a factor are one: undo :func:`split_neuron`.
 
-    Two neurons are the same if their input weights u = (w, b) are; up to a sign where the activation is odd (tanh,
-    sine), up to a positive factor where it is homogeneous (ReLU). Then sigma(u_j . x) = s_j sigma(u . x), and one
-    neuron with output weights sum_j s_j a_j replaces them all.
+    Two neurons agree if their input weights u = (w, b) do; up to a sign if the activation is odd (tanh, sine), up to a
+    positive factor if it is homogeneous (ReLU). Then sigma(u_j . x) = s_j sigma(u . x), and one neuron with output
+    weights sum_j s_j a_j replaces them. The strongest neurons, by |a| |u|, come first.
 
-    tolerance   largest distance |u_i - u_j| / |u_i| to the strongest neuron of a group. What is only nearly the same
-                is replaced by its mean, weighted by |a_j|, which errs in second order if the s_j a_j point one way
-    groups      (m,) whole numbers instead of a tolerance: neurons with the same number become one, and those with -1
-                are left out, as in the labels of :func:`fpcourse.neurons.condensed_directions`
+    Parameters
+    ----------
+    tolerance : float
+        Largest distance |u_i - u_j| / |u_i| to the strongest neuron i of a group. Neurons that nearly agree are
+        replaced by their mean, weighted by |a_j|: an error of second order if all s_j a_j have the same direction.
+    groups : array-like, optional
+        (m,) integers in place of a tolerance: neurons with the same number become one, those with -1 are left out, as
+        in the labels of :func:`fpcourse.neurons.condensed_directions`.
+    layer : int
+        Hidden layer of an MLP; 0 is next to the input.
 
-    Returns a new model, the strongest neurons first; the old one is untouched. Raises ValueError for another model and
-    for groups that do not fit.
+    Examples
+    --------
+    >>> model = with_parameters(TwoLayer(1, 2, bias=None, activation="tanh"), [2.0, -2.0, 3.0, 1.0])
+    >>> merged = merge_neurons(model)  # 3 tanh(2 x) + tanh(-2 x)
+    >>> merged.w.tolist(), merged.a.tolist()
+    ([[2.0]], [[2.0]])
     """
+    from scipy.spatial.distance import cdist
+
     w, b, a = _weights(model, layer)
-    tolerance = as_positive("tolerance", tolerance, zero_allowed=True)
     shift = isinstance(model, TwoLayer) and model.bias == "shift"
-    offset = None if b is None else w.norm(dim=1) * b if shift else b
-    u = w if offset is None else torch.cat([w, offset[:, None]], dim=1)
-    size, weight = u.norm(dim=1), a.norm(dim=0)
-    homogeneous, odd = model.activation in HOMOGENEOUS, model.activation in ODD
-    compared = nn.functional.normalize(u, dim=1) if homogeneous else u
-    left = torch.argsort(weight * size, descending=True).tolist()
+    u = w if b is None else np.column_stack([w, np.linalg.norm(w, axis=1) * b if shift else b])
     if groups is not None:
         groups = as_array("groups", groups, ndim=1)
         if groups.shape != (len(w),) or (groups < 0).all():
             raise ValueError(f"groups must hold {len(w)} numbers, not all of them -1; got {groups}")
-        left = [j for j in left if groups[j] >= 0]
+        u, a, groups = u[groups >= 0], a[:, groups >= 0], groups[groups >= 0]
+    size, amplitude = np.linalg.norm(u, axis=1), np.linalg.norm(a, axis=0)
+    homogeneous, odd = model.activation in HOMOGENEOUS, model.activation in ODD
+    direction = u / np.where(size > 0, size, 1)[:, None] if homogeneous else u
+    signs = np.where(odd & (direction @ direction.T < 0), -1.0, 1.0)
+    apart = np.where(signs > 0, cdist(direction, direction), cdist(direction, -direction))
+    alike = apart <= as_positive("tolerance", tolerance, zero_allowed=True) * np.linalg.norm(direction, axis=1)[:, None]
     inputs, outputs = [], []
-    while left:
-        founder = compared[left[0]]
-        signs = {j: -1.0 if odd and compared[j] @ founder < 0 else 1.0 for j in left}
-        if groups is None:
-            apart = {j: (signs[j] * compared[j] - founder).norm() for j in left}
-            group = [j for j in left if j == left[0] or apart[j] <= tolerance * founder.norm()]
-        else:
-            group = [j for j in left if groups[j] == groups[left[0]]]
-        left = [j for j in left if j not in group]
-        sign, share = torch.tensor([signs[j] for j in group]).to(u), weight[group] if weight[group].any() else None
-        share = torch.ones_like(sign) if share is None else share
-        mean = (share * sign) @ u[group] / share.sum()
-        scale = size[group] / mean.norm() if homogeneous and mean.any() else torch.ones_like(sign)
+    for founder, members in group_greedily(alike if groups is None else groups[:, None] == groups, amplitude * size):
+        sign, weight = signs[founder, members], amplitude[members]
+        mean = np.average(sign[:, None] * u[members], axis=0, weights=weight if weight.any() else None)
+        factor = size[members] / np.linalg.norm(mean) if homogeneous and mean.any() else 1.0
         inputs.append(mean)
-        outputs.append(a[:, group] @ (sign * scale))
-    u = torch.stack(inputs)
-    w, offset = (u, None) if b is None else (u[:, :-1], u[:, -1])
-    if shift:
-        offset = offset / w.norm(dim=1)
-    return _with_weights(model, layer, w, offset, torch.stack(outputs, dim=1))
+        outputs.append(a[:, members] @ (sign * factor))
+    u, a = np.stack(inputs), np.stack(outputs, axis=1)
+    w, b = (u, None) if b is None else (u[:, :-1], u[:, -1])
+    return _with_weights(model, layer, w, b / np.linalg.norm(w, axis=1) if shift else b, a)
 
 
-def _weights(model: TwoLayer | MLP, layer: int) -> tuple[Tensor, Tensor | None, Tensor]:
-    """Input weights (m, d), biases (m,) or None and output weights (c, m) of a hidden layer."""
-    layer = as_count("layer", layer, minimum=0)
+def _index(neuron: int, m: int) -> int:
+    if as_count("neuron", neuron, minimum=0) >= m:
+        raise ValueError(f"neuron must be one of 0..{m - 1}; got {neuron}")
+    return neuron
+
+
+def _parts(model: TwoLayer | MLP, layer: int) -> list[tuple[nn.Module, str]]:
+    """Where a hidden layer keeps its input weights (m, d), biases (m,) and output weights (c, m): module and name."""
     require_module("model", model)
+    layer = as_count("layer", layer, minimum=0)
     if isinstance(model, TwoLayer) and layer == 0:
-        parts = model.w, model.b, model.a
-    elif isinstance(model, MLP) and layer < len(model.layers) - 1:
-        parts = model.layers[layer].weight, model.layers[layer].bias, model.layers[layer + 1].weight
-    else:
-        raise ValueError(f"model must be a TwoLayer or an MLP with hidden layer {layer}; got {model}")
-    if not all(part.isfinite().all() for part in parts if part is not None):
-        raise ValueError("the parameters of model must be finite; some are NaN or infinite")
-    return tuple(None if part is None else part.detach() for part in parts)
+        return [(model, "w"), (model, "b"), (model, "a")]
+    if isinstance(model, MLP) and layer < len(model.layers) - 1:
+        below, above = model.layers[layer], model.layers[layer + 1]
+        return [(below, "weight"), (below, "bias"), (above, "weight")]
+    raise ValueError(f"model must be a TwoLayer or an MLP with hidden layer {layer}; got {model}")
 
 
-def _with_weights(model: TwoLayer | MLP, layer: int, w: Tensor, b: Tensor | None, a: Tensor) -> TwoLayer | MLP:
-    """A copy of ``model`` with the weights of one hidden layer replaced, however many neurons these make."""
+def _weights(model: TwoLayer | MLP, layer: int) -> list[np.ndarray | None]:
+    parts = (getattr(module, name) for module, name in _parts(model, layer))
+    return [None if part is None else as_array("the parameters of model", part) for part in parts]
+
+
+def _with_weights(model: TwoLayer | MLP, layer: int, *weights: np.ndarray | None) -> TwoLayer | MLP:
+    """Return a copy of ``model`` with the weights of one hidden layer replaced, whatever its new number of neurons."""
     result = copy.deepcopy(model)
-    w, b, a = (None if part is None else nn.Parameter(part.clone()) for part in (w, b, a))
-    if isinstance(result, TwoLayer):
-        result.w, result.b, result.a = w, b, a
-    else:
+    for (module, name), new in zip(_parts(result, layer), weights, strict=True):
+        if new is not None:
+            old = getattr(module, name)
+            setattr(module, name, nn.Parameter(torch.tensor(new).to(old), requires_grad=old.requires_grad))
+    if isinstance(result, MLP):
         below, above = result.layers[layer], result.layers[layer + 1]
-        below.weight, below.bias, above.weight = w, b, a
-        below.out_features = above.in_features = len(w)
+        below.out_features = above.in_features = len(weights[0])
     return result
