@@ -1,13 +1,10 @@
-"""How many samples a nonlinear model needs: its rank at a target, optimistic sample sizes, and recovery tried out.
+"""How many samples a nonlinear model needs: its rank, optimistic sample sizes, and recovery by training.
 
-A model f(x; theta) has at a target f* = f(.; theta*) the rank R of its Jacobian df/dtheta as a function of x. The
-least R over all theta* that represent f* is the optimistic sample size: from as many generic samples the tangent model
-at theta* recovers f*, however many parameters there are, and from fewer it does not (Zhang, Zhang, Zhang, Bai, Luo, Xu,
-"Optimistic estimate uncovers the potential of nonlinear models", JML 2025; Zhang, Zhang, Zhang, Bai, "Local linear
-recovery guarantee of deep neural networks at overparameterization", JMLR 2025). Whether training from a small start
-gets there is a question to experiment, see :func:`recovery_errors`.
-
-The networks here are small and everything is float64 on the CPU.
+The rank R of a model f(x; theta) at a target f* = f(.; theta*) is the rank of its Jacobian df/dtheta there, as a
+function of x. The smallest R over all theta* that represent f* is the optimistic sample size: from R generic samples
+the tangent model at theta* recovers f*, however many parameters there are, and from fewer it does not (Zhang, Zhang,
+Zhang, Bai, Luo and Xu, JML 2025; Zhang, Zhang, Zhang and Bai, JMLR 2025). Whether training from small initialization
+reaches it is an empirical question, see :func:`recovery_errors`. The networks are small, in float64 on the CPU.
 """
 
 from __future__ import annotations
@@ -17,6 +14,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from fpcourse._arguments import (
@@ -34,18 +32,32 @@ from fpcourse._arguments import (
 from fpcourse.kernels import jacobian
 from fpcourse.models import NETWORKS, _shape, _windows, network
 
-OPTIMIZERS = ("gd", "adam")
+OPTIMIZERS = {"gd": torch.optim.SGD, "adam": torch.optim.Adam}
 GAP = 100.0  # between the singular values that count and those that do not
 
 
 def optimistic_sample_size(name: str, shape: Sequence[int], k: int, *, kernel_size: int | None = None) -> int:
-    """Samples from which a :func:`network` of any width >= k can recover a target of that kind and of width k.
+    """Return the number of samples from which a network of any width >= k can recover a target of width k.
 
-    "tanh" k (d + 1);  "tanh with bias" k (d + 2);  "matrix" k (rows + columns - k), k the rank;  "shared" k (q + P) and
-    "unshared" k (q + 1) P for kernels of q weights, q = s or s^2, and P windows, P = d + 1 - s or the product of two.
+    "tanh": k (d + 1). "tanh with bias": k (d + 2). "matrix": k (rows + columns - k). "shared": k (q + P), "unshared":
+    k (q + 1) P, for kernels of q weights, q = s or s^2, and P windows, P = d + 1 - s or the product of two. The target
+    is in general position: no two neurons are the same up to a sign, no output weight is zero.
 
-    For targets in general position: no two neurons the same up to a sign, no output weight zero (Zhang et al., JML
-    2025). Arguments and errors as in :func:`network`; ValueError also for a rank k above the smaller side.
+    Parameters
+    ----------
+    name, shape, kernel_size
+        As in :func:`fpcourse.models.network`.
+    k : int
+        Neurons or channels of the target, or rank of the matrix.
+
+    References
+    ----------
+    Zhang, Zhang, Zhang, Bai, Luo and Xu, Journal of Machine Learning (2025).
+
+    Examples
+    --------
+    >>> optimistic_sample_size("matrix", (4, 4), 1), optimistic_sample_size("tanh", (2,), 3)
+    (7, 9)
     """
     as_choice("name", name, NETWORKS)
     k = as_count("k", k)
@@ -62,13 +74,23 @@ def optimistic_sample_size(name: str, shape: Sequence[int], k: int, *, kernel_si
 
 
 def embed(narrow: nn.Module, wide: nn.Module) -> nn.Module:
-    """``narrow`` as a part of ``wide``, two models from :func:`network`: the same function, the other neurons unused.
+    """Return a copy of ``wide`` that computes the function of ``narrow``, its other neurons unused.
 
-    The first neurons get the parameters of ``narrow``; the rest keep the input weights they have in ``wide``, and their
-    output weights become zero. These null neurons add nothing to the rank where their input weights are zero, and one
-    for every output weight where they are in general position: the embedding matters.
+    The first neurons get the parameters of ``narrow``. The rest keep their input weights and get output weights zero:
+    null neurons. These add nothing to the rank if their input weights are zero, and one for every output weight if they
+    are in general position.
 
-    Returns a new model; raises ValueError where ``narrow`` does not fit in.
+    Parameters
+    ----------
+    narrow, wide : nn.Module
+        Two models of one kind from :func:`fpcourse.models.network` that differ in width alone.
+
+    Examples
+    --------
+    >>> narrow, wide = (network("tanh", (2,), width, std=1.0) for width in (2, 5))
+    >>> x = torch.ones(1, 2, dtype=torch.float64)
+    >>> torch.allclose(embed(narrow, wide)(x), narrow(x))
+    True
     """
     for name, model in (("narrow", narrow), ("wide", wide)):
         require_module(name, model)
@@ -92,13 +114,31 @@ def _fits(inner: dict[str, tuple[int, ...]], outer: dict[str, tuple[int, ...]]) 
     return all(each[-1] == wider[0][-1] >= 0 and not each[:-1].any() for each in wider)
 
 
-def model_rank(model: nn.Module, x, *, tolerance: float = 1e-12) -> int:
-    """Rank of the :func:`jacobian` at x: singular values above ``tolerance`` times the largest.
+def model_rank(model: nn.Module, x: ArrayLike, *, tolerance: float = 1e-12) -> int:
+    """Return the rank of the Jacobian at x: the number of singular values above ``tolerance`` times the largest.
 
-    At most n c; for the rank of the model take clearly more samples, in general position. A rank is a number only where
-    the singular values have a gap: ValueError if no factor of 100 lies between the last one that counts and the next
-    (choose a tolerance inside a gap, or look at ``numpy.linalg.svd`` of the Jacobian). Otherwise raises as
-    :func:`jacobian` does, and for a tolerance outside (0, 1) (Zhang et al., arXiv:2211.11623, 2022).
+    Parameters
+    ----------
+    x : array-like
+        (n, ...) points. The rank is at most n c; for the rank of the model take clearly more, in general position.
+    tolerance : float
+        In (0, 1).
+
+    Raises
+    ------
+    ValueError
+        If there is no factor of 100 between the last singular value that counts and the next: choose a tolerance
+        inside a gap, or look at ``numpy.linalg.svd`` of :func:`fpcourse.kernels.jacobian`.
+
+    References
+    ----------
+    Zhang, Zhang, Zhang, Bai, Luo and Xu, arXiv:2211.11623 (2022).
+
+    Examples
+    --------
+    >>> model = embed(network("tanh", (2,), 1, std=1.0), network("tanh", (2,), 5, std=0.0))
+    >>> model_rank(model, np.random.default_rng(0).standard_normal((20, 2)))  # one neuron: w has two weights, a one
+    3
     """
     return _rank(np.linalg.svd(jacobian(model, x), compute_uv=False), tolerance)
 
@@ -115,17 +155,33 @@ def _rank(values: np.ndarray, tolerance: float) -> int:
     return rank
 
 
-def tangent_recovery(model: nn.Module, x, x_test, *, seed: int, repeats: int = 20, tolerance: float = 1e-12) -> float:
-    """Relative test error of the tangent model at ``model``, fitted to the samples x of ``model`` itself.
+def tangent_recovery(
+    model: nn.Module, x: ArrayLike, x_test: ArrayLike, *, seed: int, repeats: int = 20, tolerance: float = 1e-12
+) -> float:
+    """Return the relative test error of the tangent model at ``model``, fitted to samples x of ``model`` itself.
 
-    The tangent model f* + J (theta - theta*) starts at parameters drawn from N(theta*, 1), and gradient descent on the
-    samples takes it to the interpolant nearest to its start. The error that remains at x_test, relative to the error of
-    the start there (both as root mean squares over ``repeats`` starts), is 0 exactly if f* is locally linearly
-    recoverable from x (Zhang et al., JMLR 2025): if the rows of the Jacobian at x span those at x_test. It is rounding
-    from R generic samples on, R the :func:`model_rank`, and lies well above it for R - 1.
+    The tangent model f* + J (theta - theta*) starts at theta ~ N(theta*, 1), and gradient descent on the samples takes
+    it to the nearest interpolant. Its error at x_test, relative to the initial one (root mean squares over ``repeats``
+    initializations), is 0 exactly if the rows of the Jacobian at x span those at x_test: f* is locally linearly
+    recoverable. It is rounding from R generic samples on, R the :func:`model_rank`, and well above it for R - 1.
 
-    x, x_test   (n, ...) and (m, ...) points
-    tolerance   and errors as in :func:`model_rank`
+    Parameters
+    ----------
+    x, x_test : array-like
+        (n, ...) and (m, ...) points.
+    tolerance : float
+        As in :func:`model_rank`, errors too.
+
+    References
+    ----------
+    Zhang, Zhang, Zhang and Bai, JMLR (2025).
+
+    Examples
+    --------
+    >>> model = embed(network("tanh", (2,), 1, std=1.0), network("tanh", (2,), 5, std=0.0))  # of rank 3
+    >>> x = np.random.default_rng(0).standard_normal((20, 2))
+    >>> [tangent_recovery(model, x[:n], x, seed=0) < 1e-10 for n in (2, 3)]
+    [False, True]
     """
     rows, test = jacobian(model, x), jacobian(model, x_test)
     generator = np.random.default_rng(as_count("seed", seed, minimum=0))
@@ -135,8 +191,7 @@ def tangent_recovery(model: nn.Module, x, x_test, *, seed: int, repeats: int = 2
     start, left = test @ starts, test @ (starts - fitted.T @ (fitted @ starts))
     if not start.any():
         raise ValueError("the Jacobian of the model vanishes at x_test: there is nothing to recover")
-    scale = as_array("the norm of the tangent model at x_test", np.linalg.norm(start))
-    return float(np.linalg.norm(left) / scale)
+    return float(np.linalg.norm(left) / np.linalg.norm(start))
 
 
 def recovery_errors(
@@ -144,8 +199,8 @@ def recovery_errors(
     name: str,
     shape: Sequence[int],
     width: int,
-    x,
-    y,
+    x: ArrayLike,
+    y: ArrayLike,
     sizes: Sequence[int],
     seeds: Sequence[int],
     std: float,
@@ -155,59 +210,81 @@ def recovery_errors(
     kernel_size: int | None = None,
     shuffle: bool = True,
 ) -> dict[str, np.ndarray]:
-    """Train a :func:`network` from a small start on n of the samples, each n in ``sizes``: a column of a heat map.
+    """Train networks from small initialization on the first n samples, for each n in ``sizes``: a column of a heat map.
 
-    All arguments are numbers, texts and arrays, so :func:`fpcourse.sweep.run` takes this function for its points; the
-    trainings of one point run side by side (a batch of ``len(seeds) * len(sizes)`` networks). Each minimises its
-    L = 1/(2n) sum |f - y|^2, with all its samples at every step. A seed draws the start and, unless ``shuffle`` is off, the order
-    of the points.
+    All len(seeds) * len(sizes) networks train side by side, each on L = 1/(2n) sum |f - y|^2 with all its samples at
+    every step. All arguments are numbers, texts and arrays, as :func:`fpcourse.sweep.run` requires.
 
-    name, shape, width, std, kernel_size   as in :func:`network`
-    x, y      (N, ...) and (N,): where the target is known. The errors are over all of them, seen and unseen
-    optimizer "gd" or "adam". From a small start gradient descent lets the neurons grow one direction after the other;
-              Adam, which makes every parameter grow alike, loses much of that
-    shuffle   False: the samples are the first n points as they come. So for matrices, where few random entries seldom
-              determine the rest
+    Parameters
+    ----------
+    name, shape, width, std, kernel_size
+        As in :func:`fpcourse.models.network`.
+    x, y : array-like
+        (N, ...) and (N,): where the target is known.
+    sizes, seeds : sequence of int
+        Numbers of samples, at most N. A seed draws the initialization and the order of the points.
+    optimizer : str
+        "gd" or "adam". From small initialization gradient descent lets the neurons grow one direction after the other;
+        Adam, for which every parameter grows alike, loses much of that.
+    shuffle : bool
+        False: take the points in the order given. Use this for matrices: few random entries rarely determine the rest.
 
-    Returns float64 arrays (len(seeds), len(sizes)): "test_error", |f - y| / |y| over all N points, and "train_error",
-    the root mean square error at the samples over that of y; test errors mean something only where it is small. And
-    "outputs" (len(seeds), len(sizes), N), what each network learned. Raises ValueError for bad input, sizes above N
-    included, and where a training diverges.
+    Returns
+    -------
+    dict
+        "test_error" (len(seeds), len(sizes)), |f - y| / |y| over all N points, which means something only where
+        "train_error" is small: the root mean square error at the samples over that of y at all points. "outputs"
+        (len(seeds), len(sizes), N): what each network learned.
+
+    Raises
+    ------
+    ValueError
+        Also if a training diverges.
+
+    Examples
+    --------
+    >>> entries = np.array([(i, j) for i in range(2) for j in range(2)], float)  # of the matrix (1, 1; 1, 1)
+    >>> options = {"std": 1e-2, "steps": 100, "learning_rate": 0.7, "shuffle": False}
+    >>> found = recovery_errors(
+    ...     name="matrix", shape=(2, 2), width=2, x=entries, y=np.ones(4), sizes=[2, 3], seeds=[0], **options
+    ... )
+    >>> found["test_error"].round(1)
+    array([[0.7, 0. ]])
     """
     x, y = as_inputs("x", x), as_array("y", y, ndim=1)
     require_same_length("x", x, "y", y)
-    sizes, seeds = as_counts("sizes", sizes), as_counts("seeds", seeds, minimum=0)
-    steps, learning_rate = as_count("steps", steps), as_positive("learning_rate", learning_rate)
+    sizes, seeds, steps = as_counts("sizes", sizes), as_counts("seeds", seeds, minimum=0), as_count("steps", steps)
     if max(sizes) > len(x) or not y.any():
         raise ValueError(f"sizes must be at most {len(x)}, the points in x, and y not all zero; got {max(sizes)}")
     models, order = [], []
     for seed in seeds:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            models += [network(name, shape, width, std=std, kernel_size=kernel_size)] * len(sizes)
-        rows = np.random.default_rng(seed).permutation(len(x)) if shuffle else np.arange(len(x))
-        order += [rows[: max(sizes)]] * len(sizes)
+            models.append(network(name, shape, width, std=std, kernel_size=kernel_size))
+        order.append(np.random.default_rng(seed).permutation(len(x)) if shuffle else np.arange(len(x)))
     with accepted_by_model("x", x.shape), torch.no_grad():
         models[0](torch.as_tensor(x))
-    points, targets = torch.as_tensor(x[np.stack(order)]), torch.as_tensor(y[np.stack(order)])
-    sizes_each = torch.tensor(sizes * len(seeds))[:, None]
-    share = (torch.arange(max(sizes)) < sizes_each) / sizes_each.double()  # of each sample in the loss of each network
-    parameters, _ = torch.func.stack_module_state(models)
+    rows = np.repeat(order, len(sizes), axis=0)[:, : max(sizes)]  # the samples of each network
+    points, targets = torch.as_tensor(x[rows]), torch.as_tensor(y[rows])
+    n = torch.tensor(sizes * len(seeds))[:, None]
+    weights = (torch.arange(max(sizes)) < n) / n.double()  # of each sample in the loss of each network
+    parameters, _ = torch.func.stack_module_state([model for model in models for _ in sizes])
 
     def outputs(parameters: dict[str, Tensor], points: Tensor) -> Tensor:
         return torch.func.functional_call(models[0], parameters, (points,))[:, 0]
 
-    together = torch.func.vmap(outputs)
-    method = {"gd": torch.optim.SGD, "adam": torch.optim.Adam}[as_choice("optimizer", optimizer, OPTIMIZERS)]
-    descent = method(parameters.values(), lr=learning_rate, fused=True)
+    def squares() -> Tensor:
+        return weights * (torch.func.vmap(outputs)(parameters, points) - targets) ** 2
+
+    method = OPTIMIZERS[as_choice("optimizer", optimizer, OPTIMIZERS)]
+    descent = method(parameters.values(), lr=as_positive("learning_rate", learning_rate), fused=True)
     for _ in range(steps):
         descent.zero_grad()
-        (share * (together(parameters, points) - targets) ** 2).sum().div(2).backward()
+        squares().sum().div(2).backward()
         descent.step()
     with torch.no_grad():
-        everywhere = torch.func.vmap(outputs, (0, None))(parameters, torch.as_tensor(x))
-        train = (share * (together(parameters, points) - targets) ** 2).sum(dim=1).sqrt() / np.sqrt((y**2).mean())
-        test = torch.linalg.norm(everywhere - torch.as_tensor(y), dim=1) / np.linalg.norm(y)
+        everywhere = as_array("outputs", torch.func.vmap(outputs, (0, None))(parameters, torch.as_tensor(x)))
+        train = as_array("train_error", squares().sum(dim=1).sqrt()) / np.sqrt((y**2).mean())
+    test = np.linalg.norm(everywhere - y, axis=1) / np.linalg.norm(y)
     results = {"test_error": test, "train_error": train, "outputs": everywhere}
-    grid = (len(seeds), len(sizes))
-    return {key: as_array(key, value).reshape(*grid, *value.shape[1:]) for key, value in results.items()}
+    return {key: value.reshape(len(seeds), len(sizes), *value.shape[1:]) for key, value in results.items()}

