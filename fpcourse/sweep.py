@@ -117,7 +117,7 @@ def _compute(function: Callable[..., Mapping], i: int, point: dict) -> tuple[int
 
 def _write(file: Path, result: Result) -> None:
     if any(array.dtype.hasobject for array in result.values()):
-        raise ValueError(f"results must be numbers or text; got { ({k: v.dtype for k, v in result.items()}) }")
+        raise ValueError(f"results must be numbers or text; got {[array.dtype for array in result.values()]}")
     file.parent.mkdir(parents=True, exist_ok=True)
     with written_whole(file) as stream:
         np.savez(stream, **{f"={name}": array for name, array in result.items()})  # "=": savez has names of its own

@@ -126,6 +126,7 @@ def test_arguments_that_differ_in_value_type_or_shape_are_different_points():
     assert len({sweep._key(noted, {"value": value}) for value in values}) == len(values)
 
 
+@pytest.mark.slow
 def test_the_same_arguments_are_the_same_point_in_another_process():
     points = sweep.grid(a=list(np.linspace(0, 1, 3)), b=[np.arange(4), [1, "text"]])
     again = sweep.grid(b=[np.arange(4), [1, "text"]], a=list(np.linspace(0, 1, 3)))
