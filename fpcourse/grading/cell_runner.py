@@ -23,7 +23,7 @@ class OutOfTime(BaseException):  # not an Exception: a student's `except Excepti
     """The time allowed for a cell or a call is over."""
 
 
-def encode(value, depth: int = 0):
+def encode(value: object, depth: int = 0) -> object:
     """Turn numbers, texts, containers, arrays, tensors and dataclasses into JSON; raise TypeError for anything else."""
     if depth > 8:
         raise TypeError("it is nested too deeply")
@@ -58,7 +58,7 @@ def encode(value, depth: int = 0):
     raise TypeError(f"it is of type {type(value).__name__}")
 
 
-def decode(code):
+def decode(code: object) -> object:
     """Turn what ``encode`` made into values again (a function becomes None); raise ValueError for anything else."""
     if not isinstance(code, dict):
         return code
@@ -101,7 +101,7 @@ class Runner:
         from traitlets.config import Config
 
         class Shell(InteractiveShell):
-            def enable_gui(self, gui=None) -> None:  # asked for by %matplotlib
+            def enable_gui(self, gui: str | None = None) -> None:  # asked for by %matplotlib
                 pass
 
             def _tee(self, channel: str) -> contextlib.AbstractContextManager:  # would keep all that is printed
@@ -136,7 +136,7 @@ def told(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"[:1000]
 
 
-def ring(number, frame) -> None:
+def ring(number: int, frame: object) -> None:
     """Interrupt whatever runs: the handler of the alarm."""
     raise OutOfTime("it took too long")
 

@@ -59,7 +59,7 @@ class ControlGroup:
 
 
 def _own(root: Path) -> list[Path]:
-    """The groups that this process is in and may divide; [] where it may not."""
+    """Return the groups that this process is in and may divide; [] where it may not."""
     try:
         lines = Path("/proc/self/cgroup").read_text().splitlines()
     except OSError:

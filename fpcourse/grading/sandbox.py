@@ -22,11 +22,12 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import cell_runner
 import psutil
-from control_group import ControlGroup
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+from fpcourse.grading.control_group import ControlGroup
+
+RUNNER = Path(__file__).resolve().with_name("cell_runner.py")
+PACKAGE = RUNNER.parents[1]
 PROTECTIONS = {
     "files": "a student's code could read other submissions, hidden tests and whatever else you can read",
     "network": "a student's code could reach other machines",
@@ -47,7 +48,7 @@ ENVIRONMENT = {
 
 @dataclass(frozen=True)
 class Limits:
-    """What one submission may use. Seconds are wall-clock time; ``memory`` and ``disk`` are bytes."""
+    """What one submission may use: seconds of wall-clock time, bytes of ``memory`` and ``disk``."""
 
     cell_seconds: float = 60.0
     call_seconds: float = 30.0
@@ -80,30 +81,36 @@ class Sandbox:
             "processes": self.limits.processes,
             "memory": self.limits.memory,
         }
-        runner = Path(cell_runner.__file__)
         if "files" in self.protections:
-            walls, program, environment = self._walls(runner), "/course/cell_runner.py", {"PYTHONPATH": "/course"}
+            walls, program, environment = self._walls(), "/course/cell_runner.py", {"PYTHONPATH": "/course"}
         else:
-            walls, program, environment = [], runner, {"PYTHONPATH": str(REPOSITORY), "HOME": self._scratch}
-        command = [*self._group.enter(), *walls, sys.executable, str(program), json.dumps(settings)]
+            walls, program, environment = [], RUNNER, {"PYTHONPATH": str(PACKAGE.parent), "HOME": self._scratch}
+        # -P: a script's own folder, here that of the grader, is no place to import from
+        command = [*self._group.enter(), *walls, sys.executable, "-P", str(program), json.dumps(settings)]
         with there, open(os.devnull, "r+b") as nowhere:
             self._process = subprocess.Popen(
-                command, stdin=nowhere, stdout=nowhere, stderr=nowhere, pass_fds=[there.fileno()],
-                cwd=self._scratch, env=ENVIRONMENT | environment, start_new_session=True,
-            )  # fmt: skip
+                command,
+                stdin=nowhere,
+                stdout=nowhere,
+                stderr=nowhere,
+                pass_fds=[there.fileno()],
+                cwd=self._scratch,
+                env=ENVIRONMENT | environment,
+                start_new_session=True,
+            )
         self._socket = here
         self._buffer = b""
         self._over = threading.Event()
         threading.Thread(target=self._watch, daemon=True).start()
 
-    def _walls(self, runner: Path) -> list[str]:
-        """The command of bubblewrap up to the program: what can be seen inside, and nothing else can."""
+    def _walls(self) -> list[str]:
+        """Return the command of bubblewrap up to the program: what can be seen inside, and nothing else can."""
         seen = {path: path for path in ("/usr", "/lib", "/lib64", "/bin", "/etc/alternatives", "/etc/ld.so.cache")}
         seen |= {
             path: path for path in (sys.base_prefix, sys.prefix) if not path.startswith("/usr/") and path != "/usr"
         }
-        seen |= {str(REPOSITORY / name): f"/course/{name}" for name in ("fpcourse", "data")}
-        seen[str(runner)] = "/course/cell_runner.py"
+        seen |= {str(PACKAGE): "/course/fpcourse", str(PACKAGE.parent / "data"): "/course/data"}
+        seen[str(RUNNER)] = "/course/cell_runner.py"
         parents = {str(parent): None for path in seen.values() for parent in reversed(Path(path).parents[:-1])}
         walls = ["bwrap", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--die-with-parent", "--new-session"]
         if os.geteuid() != 0:
@@ -118,10 +125,32 @@ class Sandbox:
                 walls += ["--perms", "0755", "--dir", parent]
         for source, target in seen.items():
             walls += ["--ro-bind-try", source, target]
+        hidden = "/course/fpcourse/grading"  # the grader is no part of what students use
+        walls += ["--tmpfs", hidden, "--remount-ro", hidden]
         return [*walls, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/tmp", "--"]
 
-    def ask(self, do: str, *arguments, seconds: float) -> dict:
-        """Send one request and return the reply. Raises Ended where the process ends, or does not answer in time."""
+    def ask(self, do: str, *arguments: object, seconds: float) -> dict:
+        """Send one request and return the reply.
+
+        Parameters
+        ----------
+        do : str
+            What to do: "run", "get" or "call" (see ``cell_runner.Runner``).
+        arguments : object
+            Its arguments, anything that JSON takes.
+        seconds : float
+            The time that it may take.
+
+        Returns
+        -------
+        dict
+            The reply, from which a student's code may have made anything.
+
+        Raises
+        ------
+        Ended
+            If the process ends, or does not answer in time.
+        """
         number = secrets.token_hex()  # what else a student's code may write into the socket answers nothing
         request = {"number": number, "do": do, "arguments": list(arguments), "seconds": seconds}
         deadline = time.monotonic() + seconds + GRACE
@@ -184,7 +213,7 @@ class Sandbox:
 
 
 def _memory(pid: int, enough: int) -> int:
-    """Memory of a process and its descendants in bytes; shared pages are counted once where it may matter."""
+    """Return the memory of a process and its descendants in bytes, shared pages counted once where it may matter."""
     try:
         family = psutil.Process(pid).children(recursive=True)
         total = sum(process.memory_info().rss for process in family)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, NoReturn
 
 import numpy as np
-from cell_runner import decode, encode
 from otter.test_files.exception_test import ExceptionTestFile
-from sandbox import Ended, Limits, Sandbox
 
 from fpcourse import homework
+from fpcourse._files import digest
+from fpcourse.grading.cell_runner import decode, encode
+from fpcourse.grading.sandbox import Ended, Limits, Sandbox
 
 MOST_BYTES = 20 * 2**20  # of a submitted file
 MOST_RESTARTS = 3
@@ -39,7 +40,8 @@ class Function:
     def __init__(self, answers: Answers, name: str) -> None:
         self._answers, self._name = answers, name
 
-    def __call__(self, *arguments):
+    def __call__(self, *arguments: object) -> Any:
+        """Call it in the sandbox, and return what comes back; raises homework.Wrong where it fails."""
         what = f"`{self._name}({', '.join('...' for _ in arguments)})`"
         return self._answers.ask(what, "call", self._name, [encode(argument) for argument in arguments])
 
@@ -60,20 +62,22 @@ class Answers(Mapping):
         self.errors: dict[int, str] = {}  # by number of the code cell, from 1
         self._ready()
 
-    def __getitem__(self, name: str):
+    def __getitem__(self, name: str) -> Any:
         value = self.ask(f"`{name}`", "get", name)
         return Function(self, name) if value is Function else value
 
-    def get(self, name: str, default=None):
+    def get(self, name: str, default: object = None) -> Any:
+        """Return the value of a name: what is missing raises homework.Wrong here too, and never is the default."""
         return self[name]
 
-    def __iter__(self):
+    def __iter__(self) -> NoReturn:
         raise TypeError("a notebook's names are not listed")
 
-    __len__ = __iter__
+    def __len__(self) -> NoReturn:
+        raise TypeError("a notebook's names are not counted")
 
-    def ask(self, what: str, do: str, *arguments):
-        """Ask the sandbox and return the value."""
+    def ask(self, what: str, do: str, *arguments: object) -> Any:
+        """Ask the sandbox and return the value; where there is none, homework.Wrong says so of ``what``."""
         try:
             reply = self._timed("calls", self._limits.call_seconds, self._ready(), do, *arguments)
         except Ended as error:
@@ -121,7 +125,7 @@ class Answers(Mapping):
                 return False
         return True
 
-    def _timed(self, account: str, seconds: float, sandbox: Sandbox, do: str, *arguments) -> dict:
+    def _timed(self, account: str, seconds: float, sandbox: Sandbox, do: str, *arguments: object) -> dict:
         """Ask the sandbox within the time that is left, for all cells or for all calls."""
         if self._left[account] <= 0:
             raise Ended(f"the time for all {account}, {self._limits.seconds:g} s, is over")
@@ -160,16 +164,32 @@ def read(content: bytes, assignment: str) -> list[str]:
 
 def key(content: bytes, tests: dict[str, str]) -> str:
     """Return what a result depends on, as a name for it: the file, and the tests it meets."""
-    return hashlib.sha256(content + json.dumps(tests, sort_keys=True).encode()).hexdigest()[:32]
+    return digest(content, json.dumps(tests, sort_keys=True))[:32]
 
 
 def grade(
     path: Path, assignment: str, tests: dict[str, str], protections: frozenset[str], limits: Limits
 ) -> dict[str, object]:
-    """Grade the file at ``path``; ``tests`` holds the test file of each question.
+    """Grade one file.
 
-    Returns what goes into the table and the feedback: student_id, status ("graded" or why not), seconds, errors by
-    code cell, and for each question its points, possible points and the message of each test.
+    Parameters
+    ----------
+    path : Path
+        The file, whatever it holds.
+    assignment : str
+        The number of the homework.
+    tests : dict
+        The test file of each question by the question's name.
+    protections : frozenset
+        The names of the protections that this machine offers.
+    limits : Limits
+        What the submission may use.
+
+    Returns
+    -------
+    dict
+        What goes into the table and the feedback: student_id, status ("graded" or why not), seconds, errors by code
+        cell, and for each question its points, possible points and the message of each test.
     """
     began = time.monotonic()
     files = {name: HiddenTests.from_string(PRELUDE + source) for name, source in tests.items()}
@@ -193,7 +213,7 @@ def grade(
 
 
 def _text(answers: Answers, name: str, most: int) -> str:
-    """A text of the student's, for people to read; empty where there is none."""
+    """Return a text of the student's, for people to read; empty where there is none."""
     try:
         value = answers[name]
     except (homework.Wrong, Ended):

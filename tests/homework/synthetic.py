@@ -1,7 +1,7 @@
 """A folder of made-up submissions, good, broken and hostile: to see that the grader survives, and how fast it is.
 
 ``python tests/homework/synthetic.py FOLDER --assignment 2 --count 200`` writes it, and then
-``python tests/homework/grade.py FOLDER --assignment 2 --out RESULTS`` grades it. Never open these files elsewhere:
+``python -m fpcourse.grading FOLDER --assignment 2 --out RESULTS`` grades it. Never open these files elsewhere:
 the hostile ones do what they say.
 """
 
@@ -11,7 +11,8 @@ import json
 from pathlib import Path
 
 import nbformat
-from assign import copy_of, masters
+
+from fpcourse.grading.assign import copy_of, masters, number
 
 # Cells that a student might hand in between right answers. Marks must be as if the cell were not there.
 HOSTILE = {
@@ -37,7 +38,7 @@ HOSTILE = {
     "overwrites the checker": "import fpcourse.homework\nfpcourse.homework.compare = lambda *_, **__: None\n"
     "open(fpcourse.homework.__file__, 'w').write('raise SystemExit')",
     "reads hidden tests": "import glob\n"
-    "assert glob.glob('/*/*/grade.py') + glob.glob('/**/tests/homework', recursive=True), 'nothing found'",
+    "assert glob.glob('/*/*/grading/*') + glob.glob('/**/homework_master.ipynb', recursive=True), 'nothing found'",
     "opens a socket": "import socket\nsocket.create_connection(('192.0.2.1', 80), timeout=5)",
     "talks to the grader": "import os\nfor number in range(3, 20):\n    try:\n"
     "        os.write(number, b'{\"value\": 1}\\n' * 3)\n    except OSError:\n        pass",
@@ -110,7 +111,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=200)
     options = parser.parse_args()
     options.folder.mkdir(parents=True)
-    by_number = {master.stem[0]: master for master in masters()}
+    by_number = {number(master): master for master in masters()}
     master = by_number.pop(options.assignment)
     notebook = json.loads(master.read_text("utf-8"))
     other = json.loads(next(iter(by_number.values())).read_text("utf-8"))

@@ -9,13 +9,13 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import nbformat
 import pytest
-from assign import REPOSITORY, convert, copy_of, masters
 
 from fpcourse import homework
+from fpcourse.grading.assign import CHAPTERS, convert, copy_of, masters
 
-BUILT = REPOSITORY / "_build" / "html"
+BUILT = CHAPTERS.parent / "_build" / "html"
 MARKERS = ("# SOLUTION", "BEGIN SOLUTION", "BEGIN TEST", "END TEST", "hidden: true", "(env)", "env[")
-MASTERS = pytest.mark.parametrize("master", masters(), ids=lambda master: master.stem)
+MASTERS = pytest.mark.parametrize("master", masters(), ids=lambda master: master.parent.name)
 
 
 def code(notebook) -> list[str]:
@@ -70,7 +70,7 @@ def secrets() -> set[str]:
     """The lines of solutions and hidden tests, long enough to belong to nobody else."""
     sources = [source for master in masters() for source in code(nbformat.read(master, as_version=4))]
     hidden = {line.strip() for source in sources for line in solution_lines(source)}
-    lessons = [path for path in (REPOSITORY / "chapters").rglob("*.ipynb") if path.name != "homework.ipynb"]
+    lessons = [path for path in CHAPTERS.rglob("*.ipynb") if not path.name.startswith("homework")]
     public = lines(source for path in lessons for source in code(nbformat.read(path, as_version=4)))
     for source in sources:
         public |= lines([source]) - {line.strip() for line in source.splitlines() if line in solution_lines(source)}

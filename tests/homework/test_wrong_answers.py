@@ -1,5 +1,6 @@
 """Right answers get every mark on every id; a wrong answer loses the marks it should, and no other."""
 
+import copy
 import os
 import tempfile
 from functools import cache
@@ -8,21 +9,30 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import nbformat
 import pytest
-from assign import convert, masters
-from submission import PRELUDE, HiddenTests
 from wrong_answers import COPIED, WRONG
 
-# More ids: HOMEWORK_IDS=24 pytest tests/homework/test_wrong_answers.py
+from fpcourse.grading.assign import convert, masters, number
+from fpcourse.grading.submission import PRELUDE, HiddenTests
+
+# More ids: HOMEWORK_IDS=24 pytest tests/homework/test_wrong_answers.py -k full_marks
 IDS = ["ada", "Zoë 7", *(f"student {i}" for i in range(int(os.environ.get("HOMEWORK_IDS", "2")) - 2))]
-MASTERS = {master.stem[0]: master for master in masters()}
+MASTERS = {number(master): master for master in masters()}
+pytestmark = pytest.mark.slow
 
 
 @cache
 def hidden_tests(chapter):
-    """The hidden tests of a chapter, by question."""
+    """The hidden tests of a chapter by question and name ("2.1 gain"), each as a test file of its own."""
     with tempfile.TemporaryDirectory() as folder:
         sources = convert(MASTERS[chapter], Path(folder))[1]
-    return {name: HiddenTests.from_string(PRELUDE + source) for name, source in sources.items()}
+    tests = {}
+    for question, source in sources.items():
+        file = HiddenTests.from_string(PRELUDE + source)
+        for case in file.test_cases:
+            alone = copy.copy(file)
+            alone.test_cases = [case]
+            tests[f"{question} {case.body.test_func.__name__.removeprefix('test_')}"] = alone
+    return tests
 
 
 @cache
@@ -31,9 +41,9 @@ def solved(chapter, student_id):
     names = {"__name__": "__main__"}
     for cell in nbformat.read(MASTERS[chapter], as_version=4).cells:
         if cell.cell_type == "code" and "BEGIN TEST CONFIG" not in cell.source:
-            lines = [f"student_id = {student_id!r}" if line.startswith("student_id =") else line
-                     for line in cell.source.splitlines()]  # fmt: skip
-            exec("\n".join(lines), names)
+            lines = cell.source.splitlines()
+            own = (f"student_id = {student_id!r}" if line.startswith("student_id =") else line for line in lines)
+            exec("\n".join(own), names)
     plt.close("all")
     return names
 
@@ -50,37 +60,27 @@ class Reading(dict):
         return super().__getitem__(name)
 
 
+def message(test, answers):
+    """What a failing test says; None where it passes."""
+    test.run(answers)
+    (result,) = test.test_case_results
+    return None if result.passed else result.message
+
+
 @cache
-def read_by(chapter):
-    """Which answers the tests of each question ask for."""
-    read = {}
-    for name, file in hidden_tests(chapter).items():
-        answers = Reading(solved(chapter, IDS[0]))
-        file.run(answers)
-        read[name] = answers.read
-    return read
-
-
-def failing(chapter, answers, changed=None):
-    """The tests that fail, as "2.1 gain" (with ``changed``, of the questions whose tests read this answer)."""
-    return {
-        f"{name} {case.test_case.body.test_func.__name__.removeprefix('test_')}": case.message
-        for name, file in hidden_tests(chapter).items()
-        if changed is None or changed in read_by(chapter)[name]
-        for case in _results(file, answers)
-        if not case.passed
-    }
-
-
-def _results(file, answers):
-    file.run(answers)
-    return file.test_case_results
+def judged(chapter, student_id):
+    """Of the right answers: what each test says, and which answers it asks for."""
+    found = {}
+    for name, test in hidden_tests(chapter).items():
+        answers = Reading(solved(chapter, student_id))
+        found[name] = message(test, answers), answers.read
+    return found
 
 
 @pytest.mark.parametrize("student_id", IDS)
 @pytest.mark.parametrize("chapter", MASTERS)
 def test_the_solution_gets_full_marks(chapter, student_id):
-    assert failing(chapter, solved(chapter, student_id)) == {}
+    assert {name: told for name, (told, _) in judged(chapter, student_id).items() if told} == {}
 
 
 @pytest.mark.parametrize(
@@ -93,14 +93,18 @@ def test_the_solution_gets_full_marks(chapter, student_id):
 )
 def test_a_wrong_answer_loses_its_own_marks(chapter, name, wrong, lost):
     right = solved(chapter, IDS[0])
-    assert set(failing(chapter, right | {name: wrong(right[name])}, name)) == set(lost.split(", "))
+    answers = right | {name: wrong(right[name])}
+    asking = [test for test, (_, read) in judged(chapter, IDS[0]).items() if name in read]
+    assert {test for test in asking if message(hidden_tests(chapter)[test], answers)} == set(lost.split(", "))
 
 
 @pytest.mark.parametrize("chapter", COPIED)
 def test_answers_copied_from_another_id_fail_and_the_messages_tell_no_value(chapter):
     names, lost = (text.split(", ") for text in COPIED[chapter])
     mine, other = (solved(chapter, student_id) for student_id in IDS[:2])
-    found = failing(chapter, mine | {name: other[name] for name in names})
+    answers = mine | {name: other[name] for name in names}
+    asking = [test for test, (_, read) in judged(chapter, IDS[0]).items() if read & set(names)]
+    found = {test: told for test in asking if (told := message(hidden_tests(chapter)[test], answers))}
     assert set(found) == set(lost)
     told = " ".join(found.values())
     for name in names:

@@ -1,0 +1,1 @@
+"""Homework: the students' copies from their masters, and submissions graded in a sandbox."""
