@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fpcourse import fourier
 from fpcourse._arguments import as_array, as_count, as_points, require_same_length
@@ -17,7 +18,10 @@ from fpcourse.trajectory import Trajectory
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.collections import QuadMesh
+    from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
 
     from fpcourse.fourier import Diagnosis
 
@@ -37,52 +41,63 @@ def use_style() -> None:
     """Set matplotlib's defaults for every figure of a lesson; call it once, after the settings.
 
     The names in :data:`COLORS` become colour names: ``axis.plot(x, y, color="network")``.
+
+    Examples
+    --------
+    >>> use_style()
+    >>> from matplotlib.colors import to_hex
+    >>> to_hex("network")
+    '#0072b2'
     """
     import matplotlib as mpl
     import matplotlib.colors
 
     mpl.colors.get_named_colors_mapping().update(COLORS)
-    mpl.rcParams.update(
-        {
-            "figure.dpi": 85,
-            "figure.figsize": (8.4, 3.0),
-            "figure.constrained_layout.use": True,
-            "figure.facecolor": "white",
-            "font.size": 10,
-            "axes.titlesize": 10,
-            "axes.titlelocation": "left",
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.grid": True,
-            "grid.color": "#e6e6e6",
-            "axes.axisbelow": True,
-            "lines.linewidth": 1.8,
-            "legend.frameon": False,
-            "image.cmap": ERROR_MAP,
-        }
-    )
+    mpl.rc("figure", dpi=85, figsize=(8.4, 3.0), facecolor="white")
+    mpl.rc("figure.constrained_layout", use=True)
+    mpl.rc("font", size=10)
+    mpl.rc("axes", titlesize=10, titlelocation="left", grid=True, axisbelow=True)
+    mpl.rc("axes.spines", top=False, right=False)
+    mpl.rc("grid", color="#e6e6e6")
+    mpl.rc("lines", linewidth=1.8)
+    mpl.rc("legend", frameon=False)
+    mpl.rc("image", cmap=ERROR_MAP)
     if "ipykernel" in sys.modules:
         from matplotlib_inline.backend_inline import set_matplotlib_formats
 
         set_matplotlib_formats("retina")  # twice the pixels: sharp on today's screens
 
 
-def log_ticks(axis: Axes, x=(), y=()) -> None:
-    """Label a logarithmic axis at the numbers in ``x`` (or ``y``) only, as plain numbers."""
-    for values, set_ticks, lines in ((x, axis.set_xticks, axis.xaxis), (y, axis.set_yticks, axis.yaxis)):
+def log_ticks(axis: Axes, x: Sequence[float] = (), y: Sequence[float] = ()) -> None:
+    """Label a logarithmic axis at the numbers in ``x`` (or ``y``) only, as plain numbers.
+
+    Examples
+    --------
+    >>> from matplotlib import pyplot as plt
+    >>> _, axis = plt.subplots(subplot_kw={"xscale": "log"})
+    >>> log_ticks(axis, x=[1, 5, 20])
+    >>> [label.get_text() for label in axis.get_xticklabels()]
+    ['1', '5', '20']
+    """
+    for values, ticks in ((x, axis.xaxis), (y, axis.yaxis)):
         if len(values):
-            set_ticks(values, [f"{value:g}" for value in values])
-            lines.set_minor_locator(_no_ticks())
-
-
-def _no_ticks():
-    from matplotlib.ticker import NullLocator
-
-    return NullLocator()
+            ticks.set_ticks([], minor=True)
+            ticks.set_ticks(values, [f"{value:g}" for value in values])
 
 
 def outside_legend(figure: Figure, *, columns: int = 4) -> None:
-    """One legend above all panels of ``figure``, with each label once, as they stand in the panels."""
+    """Draw one legend above all panels of ``figure``, with each label once.
+
+    Examples
+    --------
+    >>> from matplotlib import pyplot as plt
+    >>> figure, axes = plt.subplots(1, 2, layout="constrained")
+    >>> for axis in axes:
+    ...     band(axis, [0, 1], [[1.0], [2.0]], color="k", label="network")
+    >>> outside_legend(figure)
+    >>> [text.get_text() for text in figure.legends[0].get_texts()]
+    ['network']
+    """
     labels = {}
     for axis in figure.axes:
         for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
@@ -91,12 +106,32 @@ def outside_legend(figure: Figure, *, columns: int = 4) -> None:
 
 
 def snapshots(
-    trajectory: Trajectory, y, at: Sequence[float], *, positions, frequencies, x_label: str = "x", channel: int = 0
+    trajectory: Trajectory,
+    y: ArrayLike,
+    at: Sequence[float],
+    *,
+    positions: ArrayLike,
+    frequencies: ArrayLike,
+    x_label: str = "x",
+    channel: int = 0,
 ) -> Figure:
-    """Small multiples of one channel: the function over its target (top) and both spectra (bottom) at times ``at``.
+    """Draw one channel at the times ``at``: the function over its target (top) and both spectra (bottom).
 
-    y (n,) or (n, c) is the target; ``positions`` (n,) or (n, d) and ``frequencies`` (K,) or (K, d) are those of
-    :func:`fpcourse.fourier.nudft`. Raises ValueError where the trajectory has no inputs to draw over.
+    Parameters
+    ----------
+    trajectory : Trajectory
+        With inputs (n, 1).
+    y : array-like
+        (n,) or (n, c) target.
+    positions, frequencies : array-like
+        (n,) or (n, d) and (K,) or (K, d), as in :func:`fpcourse.fourier.nudft`.
+
+    Examples
+    --------
+    >>> x = np.arange(8) / 8
+    >>> run = Trajectory([0, 10], [0 * x, np.sin(2 * np.pi * x)], inputs=x)
+    >>> len(snapshots(run, run.outputs[1], [0, 10], positions=x, frequencies=[1, 2]).axes)
+    4
     """
     import matplotlib.pyplot as plt
 
@@ -120,8 +155,28 @@ def snapshots(
     return figure
 
 
-def spectrum_over_time(trajectory: Trajectory, y, positions, frequencies, channel: int = 0):
-    """What the figures of a trajectory need: x (n,), target (n,), |spectrum| (T, K), |target's| (K,), marks (K,)."""
+def spectrum_over_time(
+    trajectory: Trajectory, y: ArrayLike, positions: ArrayLike, frequencies: ArrayLike, channel: int = 0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return what the figures of a trajectory need, for arguments as in :func:`snapshots`.
+
+    Returns
+    -------
+    x, target : ndarray
+        (n,) each.
+    spectra, target_spectrum : ndarray
+        Moduli of the Fourier coefficients, (T, K) and (K,).
+    marks : ndarray
+        (K,) lengths of the frequencies.
+
+    Examples
+    --------
+    >>> x = np.arange(8) / 8
+    >>> run = Trajectory([0, 10], [0 * x, np.sin(2 * np.pi * x)], inputs=x)
+    >>> spectrum_over_time(run, run.outputs[1], x, [1, 2])[2].round(6)
+    array([[0. , 0. ],
+           [0.5, 0. ]])
+    """
     if trajectory.inputs is None or trajectory.inputs.ndim != 2 or trajectory.inputs.shape[1] != 1:
         raise ValueError("the trajectory needs inputs of shape (n, 1) to draw over; project the data first")
     target = as_points("y", y)
@@ -135,17 +190,34 @@ def spectrum_over_time(trajectory: Trajectory, y, positions, frequencies, channe
     return trajectory.inputs[:, 0], target[:, 0], spectra, np.abs(fourier.nudft(positions, target, k))[:, 0], marks
 
 
-def band(axis: Axes, times, values, *, color, label: str) -> None:
-    """Draw the median over members of ``values`` (T, E) as a line and their whole range as a band."""
+def band(axis: Axes, times: ArrayLike, values: ArrayLike, *, color: str, label: str) -> None:
+    """Draw the median over the members of ``values`` (T, E) as a line and their whole range as a band.
+
+    Examples
+    --------
+    >>> from matplotlib import pyplot as plt
+    >>> _, axis = plt.subplots()
+    >>> band(axis, [0, 1], [[1.0, 2.0, 9.0], [0.0, 5.0, 6.0]], color="k", label="network")
+    >>> axis.lines[0].get_ydata()
+    array([2., 5.])
+    """
     values = as_array("values", values, ndim=2)
     axis.fill_between(times, values.min(1), values.max(1), color=color, alpha=0.2, lw=0)
     axis.plot(times, np.median(values, axis=1), color=color, label=label)
 
 
-def errors_by_frequency(times, errors, frequencies, *, threshold: float, time_label: str = "step") -> Figure:
-    """Errors (T, K, E) of E networks over time, a line (median) and a band (range) for each of K frequencies.
+def errors_by_frequency(
+    times: ArrayLike, errors: ArrayLike, frequencies: Sequence, *, threshold: float, time_label: str = "step"
+) -> Figure:
+    """Draw errors (T, K, E) of E networks over time, a line (median) and a band (range) for each of K frequencies.
 
-    Low frequencies are green, high ones pink, and a dotted line marks the threshold of the learning time.
+    Low frequencies are green, high ones pink; a dotted line marks the threshold of the learning time.
+
+    Examples
+    --------
+    >>> errors = np.exp(-np.outer([0, 1, 10], [1.0, 0.1]))[:, :, None]
+    >>> len(errors_by_frequency([0, 1, 10], errors, [1, 3], threshold=0.1).axes[0].lines)
+    3
     """
     import matplotlib.pyplot as plt
 
@@ -167,6 +239,13 @@ def diagnosis(found: Diagnosis, *, time_label: str = "step") -> Figure:
 
     A row per direction: spectrum, permuted targets (95 %) and twice the noise floor | errors of the trusted k. Last
     row: rough share of the targets against the variance of the filter | errors of the smooth and the rough part.
+
+    Examples
+    --------
+    >>> x = np.arange(16) / 16
+    >>> run = Trajectory([0, 10], [0 * x, np.sin(2 * np.pi * x)], inputs=x)
+    >>> len(diagnosis(fourier.diagnose(run, run.outputs[1], highest=3)).axes)
+    4
     """
     import matplotlib.pyplot as plt
 
@@ -205,16 +284,19 @@ def diagnosis(found: Diagnosis, *, time_label: str = "step") -> Figure:
     return figure
 
 
-def _low_to_high():
+def _low_to_high() -> Colormap:
     from matplotlib.colors import LinearSegmentedColormap
 
     return LinearSegmentedColormap.from_list("low to high", [COLORS[name] for name in ("low", "middle", "high")])
 
 
-def bin_means(x, y, *, bins: int) -> tuple[np.ndarray, np.ndarray]:
-    """Means of x (n,) and of y (..., n) over ``bins`` groups of equally many neighbours in x: (bins,), (..., bins).
+def bin_means(x: ArrayLike, y: ArrayLike, *, bins: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return means of x (n,) and y (..., n) over ``bins`` groups of equally many neighbours in x: a cloud as a line.
 
-    Turns a cloud of projected data into a line. Raises ValueError for more bins than points.
+    Examples
+    --------
+    >>> bin_means([0, 1, 2, 3], [1, 1, 5, 7], bins=2)
+    (array([0.5, 2.5]), array([1., 6.]))
     """
     x, y = as_array("x", x, ndim=1), as_array("y", y)
     if y.shape[-1:] != x.shape:
@@ -225,31 +307,66 @@ def bin_means(x, y, *, bins: int) -> tuple[np.ndarray, np.ndarray]:
     return np.array([x[g].mean() for g in groups]), np.stack([y[..., g].mean(axis=-1) for g in groups], axis=-1)
 
 
-def error_map(axis: Axes, times, frequencies, errors, *, title: str = "", time_label: str = "step"):
-    """Heat map of relative errors (T, K): time to the right, frequency upwards, bright = learned.
+def error_map(
+    axis: Axes,
+    times: ArrayLike,
+    frequencies: ArrayLike,
+    errors: ArrayLike,
+    *,
+    title: str = "",
+    time_label: str = "step",
+) -> QuadMesh:
+    """Draw a heat map of relative errors (T, K): time to the right, frequency upwards, bright = learned.
 
-    The colour stops at 1 (nothing learned yet, or overshot) so that one outlier cannot wash the picture out.
+    The colour stops at 1 (nothing learned yet, or overshot), so that one outlier does not set the scale.
+
+    Examples
+    --------
+    >>> from matplotlib import pyplot as plt
+    >>> _, axis = plt.subplots()
+    >>> error_map(axis, [0, 1, 10], [1, 2], np.ones((3, 2))).get_array().shape
+    (2, 3)
     """
     from matplotlib.colors import LogNorm
 
     errors = as_array("errors", errors, ndim=2)
     times, frequencies = np.asarray(times, float), np.asarray(frequencies, float)
-    mesh = axis.pcolormesh(
-        _edges(np.maximum(times, 0.5), log=True), _edges(frequencies), errors.T,
-        norm=LogNorm(0.03, 1.0), cmap=ERROR_MAP, rasterized=True,
-    )  # fmt: skip
+    across, up = _edges(np.maximum(times, 0.5), log=True), _edges(frequencies)
+    mesh = axis.pcolormesh(across, up, errors.T, norm=LogNorm(0.03, 1.0), cmap=ERROR_MAP, rasterized=True)
     axis.set(xscale="log", xlabel=time_label, title=title)
     axis.grid(False)
     return mesh
 
 
-def sample_map(axis: Axes, sizes, rows, errors, steps: dict[str, Sequence[float]], *, title: str = ""):
-    """Heat map of relative errors (rows, sizes): number of samples to the right, a row per model, bright = recovered.
+def sample_map(
+    axis: Axes,
+    sizes: ArrayLike,
+    rows: Sequence[str],
+    errors: ArrayLike,
+    steps: dict[str, ArrayLike],
+    *,
+    title: str = "",
+) -> QuadMesh:
+    """Draw a heat map of relative errors: number of samples to the right, a row per model, bright = recovered.
 
-    ``steps`` names numbers of samples, one for each row or one for all, such as optimistic sample sizes. Each is a line
-    up the map, right of which the columns have at least so many samples; the first is solid, with its numbers written
-    beside it, the others are dashed. The colour ends at 1 (as bad as predicting 0) and at 0.001. Raises ValueError
-    where shapes disagree.
+    The colour ends at 1 (as bad as predicting 0) and at 0.001.
+
+    Parameters
+    ----------
+    sizes, rows, errors : array-like
+        (S,) numbers of samples, R names, (R, S).
+    steps : dict
+        Numbers of samples by name, one for each row or one for all, such as optimistic sample sizes. Each is a line up
+        the map; the columns right of it have at least that many samples. The first is solid, with its numbers beside
+        it, the others are dashed.
+
+    Examples
+    --------
+    >>> from matplotlib import pyplot as plt
+    >>> _, axis = plt.subplots()
+    >>> mesh = sample_map(axis, [2, 4, 8], ["k = 1", "k = 2"], np.ones((2, 3)), {"predicted": [3, 6]})
+    >>> [text.get_text() for text in axis.texts]
+    ['3', '6']
     """
     from matplotlib import patheffects
     from matplotlib.colors import LogNorm
@@ -278,12 +395,28 @@ def sample_map(axis: Axes, sizes, rows, errors, steps: dict[str, Sequence[float]
     return mesh
 
 
-def neurons_on_circle(axis: Axes, weights, amplitudes, *, marks=(), title: str = "") -> None:
-    """Neurons (w, b) of a network in one dimension as spokes of a circle: direction, and amplitude as length.
+def neurons_on_circle(
+    axis: Axes, weights: ArrayLike, amplitudes: ArrayLike, *, marks: ArrayLike = (), title: str = ""
+) -> None:
+    """Draw the neurons (w, b) of a network in one dimension as spokes: direction, and amplitude as length.
 
-    weights (m, 2); amplitudes (m,) >= 0, drawn relative to the largest; marks (K, 2): directions for dashed rays.
-    A point on the circle shows the direction of every neuron, however small. Raises ValueError for other shapes, for
-    weights of length zero and for amplitudes that are negative or all 0.
+    A point on the circle shows the direction of every neuron, however small.
+
+    Parameters
+    ----------
+    weights, amplitudes : array-like
+        (m, 2), none of them zero, and (m,) >= 0, drawn relative to the largest.
+    marks : array-like
+        (K, 2) directions for dashed rays.
+
+    Examples
+    --------
+    >>> from matplotlib import pyplot as plt
+    >>> _, axis = plt.subplots()
+    >>> neurons_on_circle(axis, [[3.0, 4.0], [0.0, -1.0]], [1.0, 2.0])
+    >>> axis.lines[0].get_xydata().round(6)
+    array([[ 0.3,  0.4],
+           [ 0. , -1. ]])
     """
     from matplotlib.collections import LineCollection
 
@@ -302,11 +435,17 @@ def neurons_on_circle(axis: Axes, weights, amplitudes, *, marks=(), title: str =
     axis.spines[:].set_visible(False)
 
 
-def cosine_matrix(axis: Axes, weights, labels, *, title: str = ""):
-    """Cosines between the directions of ``weights`` (m, D), neurons sorted by ``labels`` (m,): clusters become blocks.
+def cosine_matrix(axis: Axes, weights: ArrayLike, labels: ArrayLike, *, title: str = "") -> AxesImage:
+    """Draw the cosines between the directions of ``weights`` (m, D), sorted by ``labels`` (m,): clusters become blocks.
 
     ``labels`` are those of :func:`fpcourse.neurons.condensed_directions`; -1, in no cluster, comes last.
-    Raises ValueError where their number differs from that of the neurons, and for weights of length zero.
+
+    Examples
+    --------
+    >>> from matplotlib import pyplot as plt
+    >>> _, axis = plt.subplots()
+    >>> cosine_matrix(axis, [[1, 0], [0, 2], [3, 0]], [0, -1, 0]).get_array().tolist()
+    [[1.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
     """
     unit, labels = _directions(weights), as_array("labels", labels, ndim=1)
     require_same_length("weights", unit, "labels", labels)
@@ -317,7 +456,7 @@ def cosine_matrix(axis: Axes, weights, labels, *, title: str = ""):
     return image
 
 
-def _directions(weights) -> np.ndarray:
+def _directions(weights: ArrayLike) -> np.ndarray:
     weights = as_array("weights", weights, ndim=2)
     lengths = np.linalg.norm(weights, axis=1, keepdims=True)
     if not lengths.all():
@@ -326,7 +465,7 @@ def _directions(weights) -> np.ndarray:
 
 
 def _edges(centres: np.ndarray, *, log: bool = False) -> np.ndarray:
-    """Cell borders half-way between centres, so that a mesh draws each value around its own coordinate."""
+    """Return cell borders half-way between centres, so that a mesh draws each value around its own coordinate."""
     c = np.log(centres) if log else centres
     middle = (c[1:] + c[:-1]) / 2
     edges = np.concatenate([[2 * c[0] - middle[0]], middle, [2 * c[-1] - middle[-1]]])

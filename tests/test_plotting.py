@@ -1,3 +1,5 @@
+"""Figures draw the numbers that they are given, where they belong."""
+
 import numpy as np
 import pytest
 from matplotlib import pyplot as plt
@@ -25,12 +27,12 @@ def waves(k=3, times=(0, 1, 10, 100)):
 def test_spectrum_over_time_shows_each_snapshot_at_its_amplitude():
     trajectory, target = waves()
     x, shown, spectra, target_spectrum, marks = plotting.spectrum_over_time(trajectory, target, GRID, np.arange(6))
-    np.testing.assert_array_equal(x, GRID)
-    np.testing.assert_array_equal(shown, target)
+    np.testing.assert_allclose(x, GRID)
+    np.testing.assert_allclose(shown, target)
     np.testing.assert_allclose(spectra[:, 3], [0, 1 / 6, 1 / 3, 1 / 2], atol=1e-12)  # a sine of height 1 has 1/2 at k
     np.testing.assert_allclose(np.delete(spectra, 3, axis=1), 0, atol=1e-12)
     np.testing.assert_allclose(target_spectrum[3], 0.5)
-    np.testing.assert_array_equal(marks, np.arange(6))
+    np.testing.assert_allclose(marks, np.arange(6))
 
 
 def test_spectrum_over_time_picks_the_channel_of_trajectory_and_target():
@@ -40,7 +42,7 @@ def test_spectrum_over_time_picks_the_channel_of_trajectory_and_target():
     )
     both = np.stack([0 * target, target], axis=1)
     shown, spectra = plotting.spectrum_over_time(two, both, GRID, [3], channel=1)[1:3]
-    np.testing.assert_array_equal(shown, target)
+    np.testing.assert_allclose(shown, target)
     np.testing.assert_allclose(spectra[-1], 0.5)
 
 
@@ -71,7 +73,7 @@ def test_band_is_the_median_and_the_range():
     _, axis = plt.subplots()
     values = np.array([[1.0, 2.0, 9.0], [0.0, 5.0, 6.0]])
     plotting.band(axis, [0, 1], values, color="k", label="")
-    np.testing.assert_array_equal(axis.lines[0].get_ydata(), [2, 5])
+    np.testing.assert_allclose(axis.lines[0].get_ydata(), [2, 5])
     vertices = axis.collections[0].get_paths()[0].vertices
     assert {(0.0, 1.0), (0.0, 9.0), (1.0, 0.0), (1.0, 6.0)} <= {tuple(v) for v in vertices}
 
@@ -107,7 +109,7 @@ def test_sample_map_puts_each_step_before_the_first_column_with_enough_samples()
     assert [[float(mesh.norm(e)) for e in (1e-3, 1.0)], mesh.cmap.name] == [[0.0, 1.0], "viridis_r"]
     needed, more = axis.get_lines()
     # 4 samples: left edge of the second column; 5 samples: left edge of the third
-    np.testing.assert_array_equal(needed.get_xydata(), [[1, 0], [1, 1], [2, 1], [2, 2]])
+    np.testing.assert_allclose(needed.get_xydata(), [[1, 0], [1, 1], [2, 1], [2, 2]])
     assert (more.get_xdata() > axis.get_xlim()[1]).all()  # more than the map holds: out of sight
     assert [(t.get_text(), int(t.get_position()[0]), t.get_position()[1]) for t in axis.texts] == [
         ("4", 1, 0.5), ("5", 2, 1.5),
@@ -135,6 +137,22 @@ def test_bin_means_keep_the_mean_and_the_order():
 def test_bin_means_refuse(y, bins, message):
     with pytest.raises(ValueError, match=message):
         plotting.bin_means(np.arange(5.0), y, bins=bins)
+
+
+def test_the_style_names_the_colours_and_one_legend_serves_all_panels():
+    with plt.rc_context():
+        plotting.use_style()
+        figure, axes = plt.subplots(1, 2)
+        for axis in axes:
+            axis.plot([1, 10], color="network", label="network")
+            axis.plot([2, 20], label=axis.get_subplotspec().num1)
+        plotting.outside_legend(figure)
+        assert [text.get_text() for text in figure.legends[0].get_texts()] == ["network", "0", "1"]
+        axes[0].set(xscale="log", yscale="log")
+        plotting.log_ticks(axes[0], y=[2, 5])
+        assert [label.get_text() for label in axes[0].get_yticklabels()] == ["2", "5"]
+        assert len(axes[0].get_xticks()) > 0 and not len(axes[0].get_yticks(minor=True))
+        assert plt.rcParams["axes.spines.top"] is False
 
 
 def test_colours_keep_apart_in_grey_and_on_both_pages():
