@@ -1,134 +1,223 @@
 """Gradient flow of the loss L = 1/(2n) sum_i |f(x_i) - y_i|^2: exact for a constant kernel, solved for a network.
 
-While the tangent kernel K is constant, du/dt = -K (u - y) / n is linear, and one eigendecomposition of K / n, Q diag(l)
-Q^T gives every time at once: the residual along each eigenvector decays as exp(-lambda t), or as (1 - eta lambda)^step
-in steps of size eta, large eigenvalues first (Jacot et al., NeurIPS 2018; Arora et al., ICML 2019). Time is learning
-rate times steps everywhere in the package, with no other factor.
+While the tangent kernel K is constant, ``du/dt = -K (u - y) / n`` is linear, and one eigendecomposition of K / n gives
+every time at once: the residual along an eigenvector decays as ``exp(-lambda t)``, or as ``(1 - eta lambda)^step`` in
+steps of size eta, large eigenvalues first. Time is learning rate times steps everywhere in the package.
+
+References
+----------
+Jacot, Gabriel, Hongler, NeurIPS 2018; Arora, Du, Hu, Li, Wang, ICML 2019 (constant kernels); Zhang, Luo, Ma, Xu, Chin.
+Phys. Lett. 38, 2021; Luo, Ma, Xu, Zhang, SIMODS 4, 2022 (the linear frequency principle, LFP); Zhang, Xu, Luo, Ma, MSML
+2020 (other losses); Chizat, Oyallon, Bach, NeurIPS 2019 (centring).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fpcourse._arguments import as_array, as_count, as_points, as_positive, require_same_length
 from fpcourse.trajectory import Trajectory
+
+if TYPE_CHECKING:
+    from torch import nn
 
 ASYMMETRY = 1e-6  # of the largest entry: what float32 leaves of a symmetric matrix
 NEGATIVITY = 1e-5  # of the largest eigenvalue: what float32 leaves of a positive semi-definite one
 
 
-def kernel_flow(kernel, y, times, *, kernel_test=None, initial=None, initial_test=None, inputs=None) -> Trajectory:
-    """Solve du/dt = -K (u - y) / n, u(0) = initial, exactly at all times.
+def kernel_flow(
+    kernel: ArrayLike,
+    y: ArrayLike,
+    times: ArrayLike,
+    *,
+    kernel_test: ArrayLike | None = None,
+    initial: ArrayLike | None = None,
+    initial_test: ArrayLike | None = None,
+    inputs: ArrayLike | None = None,
+) -> Trajectory:
+    """Solve ``du/dt = -K (u - y) / n``, u(0) = initial, exactly at all times; losses are L over the training points.
 
-    kernel        (n, n) symmetric positive semi-definite, the same for all c channels; or (n, n, c, c), as
-                  :func:`~fpcourse.kernels.empirical_ntk` returns it for c outputs, which couples them
-    y             (n, c) or (n,) targets
-    times         (T,) strictly increasing, >= 0: t = learning_rate * step of full-batch gradient descent
-    kernel_test   (n_test, n), or (n_test, n, c, c): kernel between test and training points. The outputs are then
-                  those at the test points, dv/dt = -K_test (u - y) / n, else those at the training points
-    initial       (n, c) or (n,) values at t = 0, default 0;  initial_test: (n_test, c) or (n_test,) at the test points.
-                  With kernel_test give both or neither
-    inputs        the points where the outputs are, for the record
+    Parameters
+    ----------
+    kernel : array_like
+        (n, n) symmetric positive semi-definite, the same for all c channels; or (n, n, c, c), as
+        :func:`~fpcourse.kernels.empirical_ntk` returns it, which couples them. Along eigenvalues up to n * 2.2e-16 of
+        the largest nothing moves.
+    y : array_like
+        (n, c) or (n,) targets.
+    times : array_like
+        (T,) strictly increasing, >= 0: learning rate * step of full-batch gradient descent.
+    kernel_test : array_like, optional
+        (n_test, n) or (n_test, n, c, c), between test and training points. With it the outputs are those at the test
+        points, ``dv/dt = -K_test (u - y) / n``, else those at the training points.
+    initial, initial_test : array_like, optional
+        Outputs at t = 0, (n, c) and (n_test, c), default 0; with kernel_test both or neither.
+    inputs : array_like, optional
+        The points of the outputs, for the record.
 
-    Eigenvalues up to n * 2.2e-16 of the largest count as zero: along them nothing moves. Losses are
-    L = 1/(2n) sum_i |u_i - y_i|^2 over the training points. Raises ValueError for shapes that disagree, a kernel that is not symmetric or has
-    an eigenvalue below -1e-5 of the largest, negative times, NaN or inf.
+    Raises
+    ------
+    ValueError
+        If shapes disagree, or the kernel is not symmetric or has an eigenvalue below -1e-5 of the largest.
+
+    Examples
+    --------
+    >>> run = kernel_flow(np.diag([2.0, 1.0]), [1.0, 1.0], [0.0, 1.0])  # rates 1 and 1/2
+    >>> run.outputs[:, :, 0].round(4)  # 1 - exp(-t) and 1 - exp(-t / 2)
+    array([[0.    , 0.    ],
+           [0.6321, 0.3935]])
     """
-    times = as_array("times", times, ndim=1)
-    if times.min() < 0:
-        raise ValueError(f"times must be >= 0; got {times.min():g}")
+    times = _increasing(times)
     modes = _modes(kernel, y, kernel_test, initial, initial_test)
-    exponents = -times[:, None] * modes.eigenvalues
-    done = -np.expm1(exponents)
-    if kernel_test is not None:
-        done = done * modes.inverse
-    losses = np.exp(2 * exponents) @ (modes.gap**2).sum(axis=1) / (2 * modes.n)
-    return Trajectory(times, modes.outputs(done), inputs=inputs, losses=losses)
+    exponents = -times[:, None] * modes.eigenvalues / modes.n
+    return modes.trajectory(times, np.exp(exponents), -np.expm1(exponents), inputs)
 
 
 def kernel_descent(
-    kernel, y, steps, learning_rate, *, kernel_test=None, initial=None, initial_test=None, inputs=None
+    kernel: ArrayLike,
+    y: ArrayLike,
+    steps: ArrayLike,
+    learning_rate: float,
+    *,
+    kernel_test: ArrayLike | None = None,
+    initial: ArrayLike | None = None,
+    initial_test: ArrayLike | None = None,
+    inputs: ArrayLike | None = None,
 ) -> Trajectory:
-    """Gradient descent in steps of any size: u(s + 1) = u(s) - eta K (u(s) - y) / n, u(0) = initial; times are steps.
+    """Follow gradient descent of any step size, ``u(s+1) = u(s) - eta K (u(s) - y) / n``, u(0) = initial.
 
-    u(s) = y + (I - eta K / n)^s (initial - y), so modes with eta * lambda > 2, lambda an eigenvalue of K / n, grow
-    without bound (Arora et al., ICML 2019). The limit eta -> 0 is :func:`kernel_flow` at time eta * s.
+    Its solution is ``u(s) = y + (I - eta K / n)^s (initial - y)``: modes with eta * lambda > 2 grow without bound. The
+    limit eta -> 0 is :func:`kernel_flow` at time eta * s; the other arguments are as there.
 
-    steps           (T,) strictly increasing whole numbers >= 0
-    learning_rate   eta > 0
+    Parameters
+    ----------
+    steps : array_like of int
+        (T,) strictly increasing, >= 0; the times of the trajectory.
+    learning_rate : float
+        eta > 0.
 
-    All else is as in :func:`kernel_flow`. Raises ValueError as it does, and where a growing mode leaves float64.
+    Examples
+    --------
+    >>> kernel_descent([[1.0]], [1.0], [0, 1, 2, 3], 0.5).outputs[:, 0, 0]
+    array([0.   , 0.5  , 0.75 , 0.875])
     """
     steps, learning_rate = as_array("steps", steps, ndim=1), as_positive("learning_rate", learning_rate)
     if (steps != steps.round()).any() or steps.min() < 0:
         raise ValueError(f"steps must be whole numbers >= 0; got {steps}")
     modes = _modes(kernel, y, kernel_test, initial, initial_test)
-    part = learning_rate * modes.eigenvalues
+    part = learning_rate * modes.eigenvalues / modes.n
     left = (1 - part) ** steps[:, None]
     slow = np.minimum(part, 0.5)  # there 1 - left would cancel
     done = np.where(part < 0.5, -np.expm1(steps[:, None] * np.log1p(-slow)), 1 - left)
-    if kernel_test is not None:
-        done = done * modes.inverse
-    losses = left**2 @ (modes.gap**2).sum(axis=1) / (2 * modes.n)
-    return Trajectory(steps, modes.outputs(done), inputs=inputs, losses=losses)
+    return modes.trajectory(steps, left, done, inputs)
 
 
-def interpolant(kernel, y, kernel_test, *, initial=None, initial_test=None) -> np.ndarray:
-    """The limit t -> inf of :func:`kernel_flow` at the test points, (n_test, c) float64.
+def interpolant(
+    kernel: ArrayLike,
+    y: ArrayLike,
+    kernel_test: ArrayLike,
+    *,
+    initial: ArrayLike | None = None,
+    initial_test: ArrayLike | None = None,
+) -> np.ndarray:
+    """Return the limit t -> inf of :func:`kernel_flow` at the test points, (n_test, c).
 
-    initial_test + K_test K^+ (y - initial): of all functions through the data the one nearest to the initial function,
-    in the norm of the kernel's Hilbert space. Arguments, null eigenvalues and errors as in :func:`kernel_flow`.
+    It is ``initial_test + K_test K^+ (y - initial)``: of all functions through the data the one nearest to the initial
+    function in the norm of the kernel's Hilbert space. Arguments are as in :func:`kernel_flow`.
+
+    Examples
+    --------
+    >>> interpolant(np.eye(2), [1.0, 3.0], [[0.5, 0.5]])
+    array([[2.]])
     """
     modes = _modes(kernel, y, as_array("kernel_test", kernel_test), initial, initial_test)
-    return modes.outputs(modes.inverse[None])[0]
+    return modes.outputs(np.ones((1, len(modes.gap))))[0]
 
 
-def rates(kernel) -> np.ndarray:
-    """The rates of the flow, largest first: eigenvalues (n,), or (n * c,), of K / n for a kernel (n, n) or (n, n, c, c).
+def rates(kernel: ArrayLike) -> np.ndarray:
+    """Return the rates of the flow, largest first: the eigenvalues of K / n, (n,) or (n * c,).
 
-    For points drawn evenly from a measure of total mass one they tend to the eigenvalues of the integral operator of
-    the kernel as n grows, such as :func:`~fpcourse.kernels.sphere_eigenvalues`.
+    For points drawn from a measure of total mass one they tend to the eigenvalues of the kernel's integral operator as
+    n grows, such as :func:`~fpcourse.kernels.sphere_eigenvalues`. The kernel is (n, n) or (n, n, c, c).
+
+    Examples
+    --------
+    >>> rates(np.ones((4, 4))).round(6) + 0.0  # the constant function is learned at rate 1
+    array([1., 0., 0., 0.])
     """
     kernel = as_array("kernel", kernel, ndim=(2, 4))
     return np.linalg.eigvalsh(as_matrix(kernel) / len(kernel))[::-1]
 
 
+def as_matrix(kernel: np.ndarray) -> np.ndarray:
+    """Return a kernel (n1, n2, c, c) as one matrix (n1 * c, n2 * c) on all outputs; (n1, n2) stays as it is.
+
+    Examples
+    --------
+    >>> as_matrix(np.ones((3, 2, 4, 4))).shape
+    (12, 8)
+    """
+    if kernel.ndim == 2:
+        return kernel
+    n1, n2, c, _ = kernel.shape
+    return kernel.transpose(0, 2, 1, 3).reshape(n1 * c, n2 * c)
+
+
 def gradient_flow(
-    model, x, y, times, *, centred: bool = False, method: str = "LSODA", rtol: float = 1e-6
+    model: nn.Module,
+    x: ArrayLike,
+    y: ArrayLike,
+    times: ArrayLike,
+    *,
+    centred: bool = False,
+    method: str = "LSODA",
+    rtol: float = 1e-6,
 ) -> Trajectory:
-    """Follow d theta/dt = -dL/dtheta from the present parameters of ``model``, in steps as long as accuracy allows.
+    """Follow ``d theta/dt = -dL/dtheta`` from the present parameters of ``model``, the limit of small steps.
 
-    Gradient descent with rate eta in the limit of small steps, t = eta * step; scipy's solvers need few steps where
-    nothing happens, so that long plateaus cost little.
+    Time is learning rate * step. Steps are as long as accuracy allows, so that plateaus cost little. The trajectory has
+    losses and all parameters.
 
-    model     any torch module, x (n, ...) -> (n, c); it is copied in float64, on its device, and stays as it is
-    x, y      (n, ...) and (n, c); vectors count as one column
-    times     (T,) increasing, >= 0
-    centred   follow h = f - f_0, what training adds to the initial function, in place of f (Chizat, Oyallon, Bach,
-              NeurIPS 2019)
-    method    of ``scipy.integrate.solve_ivp``: "LSODA" for up to some hundred parameters (it takes stiff problems,
-              with a matrix of their square); "RK23" for wide networks
-    rtol      relative error of a step
+    Parameters
+    ----------
+    model : nn.Module
+        (n, ...) -> (n, c). It is copied in float64, on its device, and stays as it is.
+    x, y : array_like
+        (n, ...) inputs and (n, c) targets; vectors count as one column.
+    times : array_like
+        (T,) strictly increasing, >= 0.
+    centred : bool
+        Follow ``h = f - f_0``, what training adds to the initial function, in place of f.
+    method, rtol : str, float
+        Of ``scipy.integrate.solve_ivp``; rtol is the relative error of a step. "LSODA" takes stiff problems and suits
+        up to some hundred parameters P, since it stores a matrix (P, P); "RK23", rtol about 1e-3, suits wide networks.
 
-    Returns outputs, losses and parameters at these times, float64. Raises ValueError for times that do not increase and
-    RuntimeError where the solver gives up.
+    Raises
+    ------
+    RuntimeError
+        If the solver gives up.
+
+    Examples
+    --------
+    >>> from fpcourse.models import MLP, with_parameters
+    >>> run = gradient_flow(with_parameters(MLP([1, 1]), [0.0, 0.0]), [1.0, -1.0], [2.0, -2.0], [1.0])
+    >>> run.outputs[0, :, 0].round(4)  # the slope has rate 1: 2 (1 - exp(-t))
+    array([ 1.2642, -1.2642])
     """
     from scipy.integrate import solve_ivp
 
     from fpcourse.training import SquareLoss  # torch: the rest of this module does without
 
-    times = as_array("times", times, ndim=1)
-    if times[0] < 0 or times[-1] == 0 or (np.diff(times) <= 0).any():
-        raise ValueError(f"times must increase strictly, from 0 on and beyond it; got {times[0]:g} to {times[-1]:g}")
-    loss = SquareLoss(model, x, y)
+    times, loss = _increasing(times), SquareLoss(model, x, y)
     start = loss.outputs(loss.start) if centred else 0.0
     loss.y = loss.y + start
-    solved = solve_ivp(
-        lambda _, theta: -loss.gradient(theta), (0.0, times[-1]), loss.start, method=method, t_eval=times, rtol=rtol,
-        atol=rtol * 1e-4,
-    )  # fmt: skip
+    solver = {"method": method, "t_eval": times, "rtol": rtol, "atol": 1e-4 * rtol}
+    solved = solve_ivp(lambda _, theta: -loss.gradient(theta), (0.0, times[-1]), loss.start, **solver)
     if not solved.success:
         raise RuntimeError(f"the gradient flow stopped at t = {solved.t[-1]:.3g}: {solved.message}")
     rows = np.transpose(solved.y)
@@ -138,9 +227,14 @@ def gradient_flow(
 
 
 def box_frequencies(period: float, largest: float, *, dim: int = 1) -> np.ndarray:
-    """The frequencies of functions on a periodic box: all k / period, k in Z^dim, with 0 < |k / period| <= largest.
+    """Return the frequencies k / period, k in Z^dim, of functions on a periodic box, up to the length ``largest``.
 
-    Returns float64 (K, dim), with each frequency its negative. Raises ValueError where none is small enough.
+    They are (K, dim), without 0, and with each frequency its negative.
+
+    Examples
+    --------
+    >>> box_frequencies(period=2.0, largest=1.0)[:, 0]
+    array([-1. , -0.5,  0.5,  1. ])
     """
     period, largest = as_positive("period", period), as_positive("largest", largest)
     dim, reach = as_count("dim", dim), int(period * largest * (1 + 1e-12))
@@ -152,74 +246,122 @@ def box_frequencies(period: float, largest: float, *, dim: int = 1) -> np.ndarra
     return k[(length > 0) & (length <= (period * largest) ** 2 * (1 + 1e-12))] / period
 
 
-def spectral_kernel(x1, x2=None, *, frequencies, spectrum) -> np.ndarray:
-    """K(x, x') = sum over the given frequencies of spectrum * cos(2 pi frequency.(x - x')), (n1, n2) float64.
+def spectral_kernel(
+    x1: ArrayLike, x2: ArrayLike | None = None, *, frequencies: ArrayLike, spectrum: ArrayLike
+) -> np.ndarray:
+    """Return ``K(x, x') = sum_xi spectrum(xi) cos(2 pi xi . (x - x'))`` over the given frequencies, (n1, n2).
 
-    x1, x2        (n1, d) and (n2, d) points; vectors count as d = 1; x2 defaults to x1
-    frequencies   (K, d) in cycles per unit of x, or (K,) for d = 1; with their negatives, as from
-                  :func:`box_frequencies`, the sum is that of spectrum * e^(2 pi i frequency.(x - x'))
-    spectrum      (K,) weights >= 0, so that the kernel is positive semi-definite (Bochner)
+    Parameters
+    ----------
+    x1, x2 : array_like
+        (n1, d) and (n2, d) points; vectors count as d = 1. x2 defaults to x1.
+    frequencies : array_like
+        (K, d), or (K,) for d = 1, in cycles per unit of x. With their negatives, as from :func:`box_frequencies`, the
+        sum is that of ``spectrum e^(2 pi i xi . (x - x'))``.
+    spectrum : array_like
+        (K,) weights >= 0, so that the kernel is positive semi-definite (Bochner).
 
-    The sum is over what is given and no more: of a law like :func:`~fpcourse.kernels.lfp_spectrum` all that lies
-    beyond the largest frequency is cut off. Raises ValueError for shapes that disagree and negative weights.
+    Examples
+    --------
+    >>> spectral_kernel([0.0, 0.25], frequencies=[-1.0, 1.0], spectrum=[0.5, 0.5]).round(6) + 0.0
+    array([[1., 0.],
+           [0., 1.]])
     """
     a = as_points("x1", x1)
     b = a if x2 is None else as_points("x2", x2)
     k, spectrum = as_points("frequencies", frequencies), as_array("spectrum", spectrum, ndim=1)
     require_same_length("frequencies", k, "spectrum", spectrum)
     if not a.shape[1] == b.shape[1] == k.shape[1]:
-        raise ValueError(
-            f"x1, x2 and frequencies must have the same dimension; got shapes {a.shape}, {b.shape}, {k.shape}"
-        )
-    if (spectrum < 0).any():
+        shapes = f"{a.shape}, {b.shape}, {k.shape}"
+        raise ValueError(f"x1, x2 and frequencies must have the same dimension; got shapes {shapes}")
+    if spectrum.min() < 0:
         raise ValueError(f"spectrum must be >= 0; got values down to {spectrum.min():g}")
     phase_a, phase_b = 2 * np.pi * a @ k.T, 2 * np.pi * b @ k.T
     return (np.cos(phase_a) * spectrum) @ np.cos(phase_b).T + (np.sin(phase_a) * spectrum) @ np.sin(phase_b).T
 
 
-def lfp_flow(x, y, times, *, frequencies, spectrum, x_test=None, initial=None, initial_test=None) -> Trajectory:
-    """The linear frequency principle on sampled data, exactly: each frequency of h moves at the rate of its spectrum,
+def lfp_flow(
+    x: ArrayLike,
+    y: ArrayLike,
+    times: ArrayLike,
+    *,
+    frequencies: ArrayLike,
+    spectrum: ArrayLike,
+    x_test: ArrayLike | None = None,
+    initial: ArrayLike | None = None,
+    initial_test: ArrayLike | None = None,
+) -> Trajectory:
+    """Solve the linear frequency principle on sampled data exactly: each frequency moves at the rate of its spectrum.
 
-    d/dt h^(xi) = -spectrum(xi) (h_p^ - y_p^)(xi),  (h_p^ - y_p^)(xi) = 1/n sum_i (h(x_i) - y_i) e^(-2 pi i xi.x_i).
+    ``dh^(xi)/dt = -spectrum(xi) e(xi)``, ``e(xi) = 1/n sum_i (h(x_i) - y_i) e^(-2 pi i xi . x_i)``, does not tell apart
+    frequencies that agree on the samples (aliasing). It is the kernel flow of :func:`spectral_kernel`. If 0 is one of
+    the frequencies, its spectrum is the rate of the mean of h. If not, the mean is free, the limit of an infinite rate,
+    in which the law of networks ends as xi -> 0: at every time it cancels the mean error over the samples.
 
-    The right side knows the error at the n samples only: frequencies that agree there are mistaken for each other
-    (aliasing). It is a kernel flow, with :func:`spectral_kernel`.
+    Parameters
+    ----------
+    x, y : array_like
+        (n, d) or (n,) points and (n, c) or (n,) targets.
+    times : array_like
+        (T,) strictly increasing, >= 0.
+    frequencies : array_like
+        (K, d) or (K,) in cycles per unit of x, with their negatives: :func:`box_frequencies`.
+    spectrum : array_like
+        (K,) >= 0: :func:`~fpcourse.kernels.lfp_spectrum` times its factor, over period^d if the sum is an integral.
+    x_test : array_like, optional
+        Where to take the outputs, (n_test, d) or (n_test,). Default: x.
+    initial, initial_test : array_like, optional
+        As in :func:`kernel_flow`.
 
-    x, y          (n, d) or (n,) points and (n, c) or (n,) targets
-    times         (T,) strictly increasing, >= 0
-    frequencies   (K, d) or (K,) in cycles per unit of x, with their negatives: :func:`box_frequencies`
-    spectrum      (K,) >= 0, such as kernels.lfp_spectrum times what turns the sum into an integral: rate / period^d
-    x_test        where to take the outputs, (n_test, d) or (n_test,); default x
-    initial, initial_test   as in :func:`kernel_flow`
-
-    The mean of h. Where the frequencies hold 0, its spectrum is its rate (0: the mean never moves). Where they do not,
-    the mean is free, the limit of an infinite rate, in which the law of networks ends as xi -> 0: at every time, 0
-    included, it is set to what brings the mean error over the samples to zero.
-
-    Losses are those of :func:`kernel_flow`. Raises ValueError as spectral_kernel and kernel_flow do. Source: Zhang et al.
-    (Chinese Phys. Lett. 38, 2021); Luo et al. (SIMODS 4, 2022).
+    Examples
+    --------
+    >>> x = np.arange(4) / 4
+    >>> run = lfp_flow(x, np.cos(2 * np.pi * x), [1.0], frequencies=[-1.0, 1.0], spectrum=[2.0, 2.0])
+    >>> run.outputs[0, 0, 0].round(4).item()  # 1 - exp(-2 t)
+    0.8647
     """
     problem = _lfp(x, y, x_test, frequencies, spectrum, initial, initial_test)
     return kernel_flow(times=times, inputs=x if x_test is None else x_test, **problem)
 
 
-def lfp_interpolant(x, y, x_test, *, frequencies, spectrum, initial=None, initial_test=None) -> np.ndarray:
-    """The limit t -> inf of :func:`lfp_flow` at the test points, (n_test, c) float64; arguments as there.
+def lfp_interpolant(
+    x: ArrayLike,
+    y: ArrayLike,
+    x_test: ArrayLike,
+    *,
+    frequencies: ArrayLike,
+    spectrum: ArrayLike,
+    initial: ArrayLike | None = None,
+    initial_test: ArrayLike | None = None,
+) -> np.ndarray:
+    """Return the limit t -> inf of :func:`lfp_flow` at the test points, (n_test, c); arguments as there.
 
-    Of all functions through the data (with these frequencies) the one that differs from the initial function by the
-    least FP-norm, (sum |h^(xi)|^2 / spectrum(xi))^(1/2); a free mean costs nothing (Luo et al. 2022).
+    Of all functions through the data with these frequencies it differs from the initial function by the least FP-norm,
+    ``(sum |h^(xi)|^2 / spectrum(xi))^(1/2)``. A free mean costs nothing.
+
+    Examples
+    --------
+    >>> lfp_interpolant([0.0, 0.5], [1.0, -1.0], [0.25], frequencies=[-1.0, 1.0], spectrum=[1.0, 1.0]).round(6) + 0.0
+    array([[0.]])
     """
     x_test = as_points("x_test", x_test)
     return interpolant(**_lfp(x, y, x_test, frequencies, spectrum, initial, initial_test))
 
 
-def _lfp(x, y, x_test, frequencies, spectrum, initial, initial_test) -> dict:
-    """The kernel flow that is the LFP flow: arguments of :func:`kernel_flow` and :func:`interpolant`."""
+def _lfp(
+    x: ArrayLike,
+    y: ArrayLike,
+    x_test: ArrayLike | None,
+    frequencies: ArrayLike,
+    spectrum: ArrayLike,
+    *starts: ArrayLike,
+) -> dict[str, np.ndarray | None]:
+    """Return the arguments of the :func:`kernel_flow` and :func:`interpolant` that are the LFP flow and its limit."""
     x, y, frequencies = as_points("x", x), as_points("y", y), as_points("frequencies", frequencies)
     require_same_length("x", x, "y", y)
     places = {"kernel": x} if x_test is None else {"kernel": x, "kernel_test": as_points("x_test", x_test)}
     parts = {name: spectral_kernel(at, x, frequencies=frequencies, spectrum=spectrum) for name, at in places.items()}
-    start, start_test = _starts(y, parts.get("kernel_test"), initial, initial_test)
+    start, start_test = _starts(y, parts.get("kernel_test"), *starts)
     if frequencies.any(axis=1).all():  # none is 0: the mean is free, and what is left of the kernel is centred
         shift, mean = (y - start).mean(axis=0), parts["kernel"].mean(axis=0)
         start, start_test = start + shift, None if start_test is None else start_test + shift
@@ -229,122 +371,152 @@ def _lfp(x, y, x_test, frequencies, spectrum, initial, initial_test) -> dict:
 
 
 def loss_flow(
-    kernel, gradient, until, *, initial=None, target=None, tolerance: float = 1e-6
+    kernel: ArrayLike,
+    gradient: Callable[[np.ndarray], np.ndarray],
+    until: float,
+    *,
+    initial: ArrayLike | None = None,
+    target: ArrayLike | None = None,
+    tolerance: float = 1e-6,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The flow of any loss 1/n sum_i l(u_i): d alpha/dt = -gradient(u) / n, u = initial + K alpha, from alpha = 0.
+    """Follow ``d alpha/dt = -l'(u) / n``, ``u = initial + K alpha``, alpha(0) = 0: the flow of any loss 1/n sum l(u_i).
 
-    A linear model moves by theta - theta_0 = J^T alpha, J its gradients at the training points and K = J J^T. So its
-    outputs are initial_test + K_test alpha anywhere, and |theta - theta_0|^2 = alpha^T K alpha.
+    A linear model with gradients J at the training points, K = J J^T, moves by ``J^T alpha``. Its outputs anywhere are
+    ``initial_test + K_test alpha``, and it has moved by the distance ``(alpha^T K alpha)^(1/2)``.
 
-    kernel    (n, n) symmetric positive semi-definite
-    gradient  u (n,) -> (n,), the derivatives l'(u_i); u - y belongs to the loss of :func:`kernel_flow`
-    until     last time; with ``target`` (n,) the flow ends before, where all |u - target| < tolerance
-    initial   (n,) outputs at t = 0, default 0
+    Parameters
+    ----------
+    kernel : array_like
+        (n, n) symmetric positive semi-definite.
+    gradient : callable
+        l', u (n,) -> (n,); u - y is that of :func:`kernel_flow`.
+    until : float
+        Last time.
+    initial : array_like, optional
+        (n,) outputs at t = 0. Default: 0.
+    target, tolerance : array_like, float, optional
+        The flow ends before ``until`` once all ``|u - target|`` < tolerance, target (n,).
 
-    Returns times (T,), as dense as the solver found it necessary, and alpha (T, n), right to about 1e-5 of the outputs.
-    Stiff problems and times of 1e15 are no trouble. Raises ValueError for shapes that disagree and where the solver
-    fails. Zhang et al. (MSML 2020) say which losses lead to the same limit.
+    Returns
+    -------
+    times, alpha : ndarray
+        (T,), as dense as the implicit solver found necessary, and (T, n), right to about 1e-5 of the outputs.
+
+    Examples
+    --------
+    >>> times, alpha = loss_flow([[1.0]], lambda u: u - 1, 2.0)
+    >>> alpha[-1].round(4)  # 1 - exp(-t)
+    array([0.8647])
     """
     from scipy.integrate import solve_ivp
 
     kernel, until = as_array("kernel", kernel, ndim=2), as_positive("until", until)
-    if kernel.shape[0] != kernel.shape[1]:
-        raise ValueError(f"kernel must be square; got {kernel.shape}")
-    start = np.zeros(len(kernel)) if initial is None else as_array("initial", initial, ndim=1)
+    require_same_length("rows of kernel", kernel, "columns of kernel", kernel.T)
+    n, trace = len(kernel), np.trace(kernel)  # the solver's unknown is trace * alpha, of the size of the outputs
+    unit_kernel = kernel / trace
+    start = np.zeros(n) if initial is None else as_array("initial", initial, ndim=1)
     require_same_length("initial", start, "kernel", kernel)
-    if not callable(gradient):
-        raise ValueError(f"gradient must be a function of u; got {type(gradient).__name__}")
-    scale = np.trace(kernel)  # the solver's unknown is scale * alpha, of the size of the outputs
+    require_same_length("gradient(u)", as_array("gradient(u)", gradient(start), ndim=1), "kernel", kernel)
 
-    def velocity(t, scaled):
-        return -scale / len(kernel) * as_array("gradient(u)", gradient(start + kernel @ scaled / scale), ndim=1)
+    def outputs(scaled: np.ndarray) -> np.ndarray:
+        return start + unit_kernel @ scaled
 
-    def arrival(t, scaled):
-        return np.abs(start + kernel @ scaled / scale - target).max() - tolerance
+    def velocity(_: float, scaled: np.ndarray) -> np.ndarray:
+        return -trace / n * gradient(outputs(scaled))
+
+    def arrival(_: float, scaled: np.ndarray) -> float:
+        return np.abs(outputs(scaled) - target).max() - tolerance
 
     arrival.terminal = True
     if target is not None:
         target, tolerance = as_array("target", target, ndim=1), as_positive("tolerance", tolerance)
         require_same_length("target", target, "kernel", kernel)
     options = {"method": "BDF", "rtol": 1e-6, "atol": 1e-9, "events": None if target is None else arrival}
-    found = solve_ivp(velocity, (0.0, until), np.zeros(len(kernel)), **options)
+    found = solve_ivp(velocity, (0.0, until), np.zeros(n), **options)
     if not found.success:
         raise ValueError(f"the flow could not be followed beyond t = {found.t[-1]:.3g}: {found.message}")
-    return found.t, found.y.T / scale
+    return found.t, found.y.T / trace
 
 
-def decay_rate(residual, times, until) -> float | np.ndarray:
-    """Rate lambda of the exponential e^(-lambda t) fitted to a residual by least squares on its logarithm.
+def decay_rate(residual: ArrayLike, times: ArrayLike, until: ArrayLike) -> float | np.ndarray:
+    """Return the rate lambda of ``e^(-lambda t)`` fitted to a residual, by least squares on its logarithm.
 
-    residual  (T,) or (T, K), no zeros within the fit; only its size counts
-    times     (T,)
-    until     fit over 0 <= t <= until, a number, or (K,). 2.5 / lambda is a good length: early slopes of a real
-              network mislead, and late residuals are what the coupling of the modes has left
+    It is the measured counterpart of an eigenvalue in :func:`rates`: a float, or (K,).
 
-    The measured counterpart of an eigenvalue in :func:`kernel_flow`. Returns a float or (K,). Raises ValueError where
-    fewer than two times lie within the fit or the residual vanishes there.
+    Parameters
+    ----------
+    residual, times : array_like
+        (T,) or (T, K), non-zero within the fit, and (T,). Only the size of the residual counts.
+    until : array_like
+        Fit over 0 <= t <= until, a number or (K,). 2.5 / lambda is a good length: early slopes of a network mislead,
+        and the coupling of the modes dominates late residuals.
+
+    Examples
+    --------
+    >>> t = np.linspace(0, 1, 5)
+    >>> round(decay_rate(3 * np.exp(-2 * t), t, until=1), 6)
+    2.0
     """
     residual, times = as_array("residual", residual, ndim=(1, 2)), as_array("times", times, ndim=1)
     require_same_length("residual", residual, "times", times)
-    until = as_array("until", until, ndim=(0, 1))
-    columns = np.abs(residual.reshape(len(times), -1))
-    if until.ndim and until.shape != columns.shape[1:]:
-        raise ValueError(f"until must be a number or of shape {columns.shape[1:]}; got {until.shape}")
-    rates = np.empty(columns.shape[1])
-    for i, end in enumerate(np.broadcast_to(until, rates.shape)):
+    columns = np.abs(residual.reshape(len(times), -1)).T
+    found = []
+    for column, end in zip(columns, np.broadcast_to(as_array("until", until), len(columns)), strict=True):
         within = (times >= 0) & (times <= end)
-        if len(np.unique(times[within])) < 2 or not columns[within, i].all():
+        if within.sum() < 2 or not column[within].all():
             raise ValueError(f"a fit needs two times up to {end:g} and a residual that is not 0 there")
-        rates[i] = -np.polyfit(times[within], np.log(columns[within, i]), 1)[0]
-    return rates if residual.ndim == 2 else float(rates[0])
+        found.append(-np.polyfit(times[within], np.log(column[within]), 1)[0])
+    return np.array(found) if residual.ndim == 2 else float(found[0])
 
 
-def as_matrix(kernel: np.ndarray) -> np.ndarray:
-    """A kernel (n1, n2) as it is; (n1, n2, c, c) as one matrix (n1 * c, n2 * c) that acts on all outputs at once."""
-    if kernel.ndim == 2:
-        return kernel
-    n1, n2, c, _ = kernel.shape
-    return kernel.transpose(0, 2, 1, 3).reshape(n1 * c, n2 * c)
+def _increasing(times: ArrayLike) -> np.ndarray:
+    times = as_array("times", times, ndim=1)
+    if times[0] < 0 or (np.diff(times) <= 0).any():
+        raise ValueError(f"times must be >= 0 and increase strictly; got {times[0]:g} to {times[-1]:g}")
+    return times
 
 
 @dataclass(frozen=True)
 class _Modes:
-    """The flow in the eigenbasis of the kernel. N = n modes, or n * c where the kernel couples the channels."""
+    """The flow in the eigenbasis of the kernel: N = n modes, or n * c where the kernel couples the channels."""
 
     n: int  # training points
-    eigenvalues: np.ndarray  # (N,) of K / n, null ones exactly 0
-    maps: tuple[np.ndarray, ...]  # their product (N_out, N) takes the modes to the points of the outputs
+    eigenvalues: np.ndarray  # (N,) of K, null ones exactly 0
+    vectors: np.ndarray  # (N, N)
+    to_test: np.ndarray | None  # (N_test, N): K_test
     gap: np.ndarray  # (N, columns): y - initial in the eigenbasis
     start: np.ndarray  # (n_out, c): outputs at t = 0
 
-    @property
-    def inverse(self) -> np.ndarray:
-        """1 / lambda, and 0 along null directions: K_test vanishes there as well, but for rounding."""
-        alive = self.eigenvalues > 0
-        return alive / np.where(alive, self.eigenvalues, 1.0)
+    def trajectory(self, times: np.ndarray, left: np.ndarray, done: np.ndarray, inputs: ArrayLike | None) -> Trajectory:
+        """Return the trajectory on which the parts ``left`` and ``done`` (T, N) of each gap are left and done."""
+        losses = left**2 @ (self.gap**2).sum(axis=1) / (2 * self.n)
+        return Trajectory(times, self.outputs(done), inputs=inputs, losses=losses)
 
     def outputs(self, done: np.ndarray) -> np.ndarray:
-        """(T, n_out, c), when each mode has gone the part ``done`` (T, N) of its gap; one product for all times."""
+        """Return (T, n_out, c), one matrix product for all times."""
+        maps = [self.vectors]
+        if self.to_test is not None:
+            alive = self.eigenvalues > 0  # along null directions K_test vanishes as well, but for rounding
+            done = done * alive / np.where(alive, self.eigenvalues, 1)
+            maps = [self.to_test, self.vectors]
         parts = (done.T[:, :, None] * self.gap[:, None]).reshape(len(self.gap), -1)
-        moved = np.linalg.multi_dot([*self.maps, parts])  # in the cheapest order
+        moved = np.linalg.multi_dot([*maps, parts])  # in the cheapest order
         moved = moved.reshape(len(moved), len(done), -1).transpose(1, 0, 2)
         return self.start + moved.reshape(len(done), *self.start.shape)
 
 
-def _modes(kernel, y, kernel_test, initial, initial_test) -> _Modes:
-    y = as_points("y", y)
+def _modes(kernel: ArrayLike, y: ArrayLike, kernel_test: ArrayLike | None, *starts: ArrayLike | None) -> _Modes:
+    y, kernel = as_points("y", y), as_array("kernel", kernel, ndim=(2, 4))
     n, c = y.shape
-    kernel = as_array("kernel", kernel, ndim=(2, 4))
     if kernel.shape not in ((n, n), (n, n, c, c)):
         raise ValueError(f"for y {y.shape} kernel must be square, {(n, n)} or {(n, n, c, c)}; got {kernel.shape}")
     if kernel_test is not None:
         kernel_test = as_array("kernel_test", kernel_test, ndim=kernel.ndim)
         if kernel_test.shape[1:] != kernel.shape[1:]:
             raise ValueError(f"kernel_test must be (n_test, *{kernel.shape[1:]}); got {kernel_test.shape}")
-    initial, initial_test = _starts(y, kernel_test, initial, initial_test)
-    start = initial if kernel_test is None else initial_test
+    initial, initial_test = _starts(y, kernel_test, *starts)
 
-    matrix = as_matrix(kernel) / n
+    matrix = as_matrix(kernel)
     asymmetry = (matrix - matrix.T).max()
     if asymmetry > ASYMMETRY * np.abs(matrix).max():
         raise ValueError(f"kernel must be symmetric; entries differ from the transposed ones by up to {asymmetry:.3g}")
@@ -354,27 +526,26 @@ def _modes(kernel, y, kernel_test, initial, initial_test) -> _Modes:
         raise ValueError(f"kernel must be positive semi-definite; its eigenvalues go from {low:.3g} to {high:.3g}")
     eigenvalues[eigenvalues <= len(matrix) * np.finfo(float).eps * high] = 0.0
     gap = vectors.T @ (y - initial).reshape(len(matrix), -1)
-    maps = (vectors,) if kernel_test is None else (as_matrix(kernel_test) / n, vectors)
-    return _Modes(n, eigenvalues, maps, gap, start)
+    if kernel_test is None:
+        return _Modes(n, eigenvalues, vectors, None, gap, initial)
+    return _Modes(n, eigenvalues, vectors, as_matrix(kernel_test), gap, initial_test)
 
 
-def _starts(y: np.ndarray, kernel_test: np.ndarray | None, initial, initial_test):
-    """(initial (n, c), initial_test (n_test, c) or None where there are no test points); 0 where not given."""
+def _starts(
+    y: np.ndarray, kernel_test: np.ndarray | None, initial: ArrayLike | None, initial_test: ArrayLike | None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return initial (n, c) and initial_test (n_test, c), 0 where not given; None where there are no test points."""
     if kernel_test is None:
         if initial_test is not None:
-            raise ValueError(
-                "initial_test needs kernel_test or x_test; without, the outputs are at the training points"
-            )
+            raise ValueError("initial_test needs kernel_test or x_test: the outputs are at the training points")
         return _values("initial", initial, *y.shape), None
     if (initial is None) != (initial_test is None):
         raise ValueError("initial and initial_test are one function at two sets of points; give both or neither")
     return _values("initial", initial, *y.shape), _values("initial_test", initial_test, len(kernel_test), y.shape[1])
 
 
-def _values(name: str, value, n: int, c: int) -> np.ndarray:
-    if value is None:
-        return np.zeros((n, c))
-    value = as_points(name, value)
+def _values(name: str, value: ArrayLike | None, n: int, c: int) -> np.ndarray:
+    value = np.zeros((n, c)) if value is None else as_points(name, value)
     if value.shape != (n, c):
         raise ValueError(f"{name} must have shape {(n, c)}; got {value.shape}")
     return value
