@@ -1,7 +1,8 @@
-"""Figures a reader can move without a kernel: ``scrub`` through training or ``dial`` a parameter, with a slider.
+"""What a reader can move: a slider through training or a parameter, and a panel that trains again.
 
-A scrubber shows itself as a plotly figure in JupyterLab and Colab. In the built book it is plain HTML holding the
-figure's JSON; the book's own script draws it and adds a native slider, which works with the keyboard and offline.
+A :class:`Scrubber` needs no kernel. It is a plotly figure in JupyterLab and Colab; in the built book it is plain HTML
+holding the figure's JSON, which the book's own script draws, with a native slider that works with the keyboard and
+offline. A :class:`Panel` runs code and needs a kernel; in the built book it is a line that says so.
 """
 
 from __future__ import annotations
@@ -10,37 +11,69 @@ import html
 import inspect
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fpcourse._arguments import as_array, as_choice, require_same_length
 from fpcourse.plotting import COLORS, bin_means, spectrum_over_time
 from fpcourse.trajectory import Trajectory
 
+if TYPE_CHECKING:
+    from ipywidgets import VBox
+    from plotly.graph_objects import Figure
+
 
 class Scrubber:
-    """A plotly figure with frames and the label of their slider; displays itself wherever a notebook is read."""
+    """A plotly figure with a frame for each value of a slider; displays itself wherever a notebook is read.
 
-    def __init__(self, figure, label: str, description: str) -> None:
+    Parameters
+    ----------
+    figure : plotly.graph_objects.Figure
+        Its first state.
+    values : array-like
+        (T,) of the slider.
+    frames : list
+        For each value the traces that replace those numbered ``moving``.
+    label, description : str
+        Of the slider, and of the whole for readers who do not see it.
+
+    Examples
+    --------
+    >>> from plotly import graph_objects as go
+    >>> lines = [[go.Scatter(y=[0, 1])], [go.Scatter(y=[0, 2])]]
+    >>> scrubber = Scrubber(go.Figure(lines[0]), [1, 2.5], lines, moving=[0], label="slope", description="a line")
+    >>> [frame.name for frame in scrubber.figure.frames]
+    ['1', '2.5']
+    """
+
+    def __init__(
+        self, figure: Figure, values: Iterable[float], frames: list, *, moving: list[int], label: str, description: str
+    ) -> None:
+        from plotly import graph_objects as go
+
         self.figure, self.label, self.description = figure, label, description
-        self._add_controls()
-
-    def _add_controls(self) -> None:
-        names = [frame.name for frame in self.figure.frames]
+        names = [f"{value:.0f}" if float(value).is_integer() else f"{value:.3g}" for value in values]
+        figure.frames = [go.Frame(name=n, data=data, traces=moving) for n, data in zip(names, frames, strict=True)]
         # plotly animates flat lines and points only
-        redraw = any(trace.type in ("heatmap", "scatter3d") for trace in self.figure.data)
+        redraw = any(trace.type in ("heatmap", "scatter3d") for trace in figure.data)
         jump = {"mode": "immediate", "frame": {"duration": 0, "redraw": redraw}, "transition": {"duration": 0}}
         play = {"fromcurrent": True, "frame": {"duration": 120, "redraw": redraw}, "transition": {"duration": 0}}
         steps = [{"label": name, "method": "animate", "args": [[name], jump]} for name in names]
+        slider = {"steps": steps, "currentvalue": {"prefix": f"{label} "}, "pad": {"t": 40}, "x": 0.1, "len": 0.9}
         button = {"label": "Play", "method": "animate", "args": [None, play]}
-        self.figure.update_layout(
-            sliders=[{"steps": steps, "currentvalue": {"prefix": f"{self.label} "}, "pad": {"t": 40}, "x": 0.1,
-                      "len": 0.9}],
+        figure.update_layout(
+            height=440,
+            template="plotly_white",
+            margin={"l": 50, "r": 20, "t": 40, "b": 50},
+            legend={"orientation": "h", "y": 1.18},
+            sliders=[slider],
             updatemenus=[{"type": "buttons", "buttons": [button], "x": 0.06, "y": -0.18, "showactive": False}],
-        )  # fmt: skip
+        )
 
-    def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, object]:
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, object]:
         if "google.colab" in sys.modules:  # Colab draws HTML only, in a frame of its own
             return {"text/html": self.figure.to_html(include_plotlyjs="cdn", full_html=False)}
         content = json.loads(self.figure.to_json())
@@ -63,10 +96,10 @@ class Scrubber:
 
 def scrub(
     trajectory: Trajectory,
-    y,
+    y: ArrayLike,
     *,
-    positions,
-    frequencies,
+    positions: ArrayLike,
+    frequencies: ArrayLike,
     description: str,
     theory: Trajectory | None = None,
     bins: int | None = None,
@@ -77,14 +110,28 @@ def scrub(
 ) -> Scrubber:
     """Scrub through training: the function over its target on the left, both spectra on the right.
 
-    trajectory   inputs (n, 1); one channel of its outputs is drawn
-    y            (n,) or (n, c) target
-    positions    (n,) or (n, d), frequencies (K,) or (K, d): those of :func:`fpcourse.fourier.nudft`
-    theory       a second trajectory at the same times and points, drawn over the first
-    bins         draw means over this many bins of x, for points that form a cloud; the spectrum still takes them all
-    description  what is seen, for readers who do not see it
+    Parameters
+    ----------
+    trajectory : Trajectory
+        With inputs (n, 1); one channel of its outputs is drawn.
+    y : array-like
+        (n,) or (n, c) target.
+    positions, frequencies : array-like
+        (n,) or (n, d) and (K,) or (K, d), as in :func:`fpcourse.fourier.nudft`.
+    description : str
+        What is seen, for readers who do not see it.
+    theory : Trajectory, optional
+        At the same times and points, drawn over the first.
+    bins : int, optional
+        Draw means over this many bins of x, for points that form a cloud; the spectrum still takes them all.
 
-    Raises ValueError where shapes or times disagree.
+    Examples
+    --------
+    >>> x = np.arange(8) / 8
+    >>> run = Trajectory([0, 10], [0 * x, np.sin(2 * np.pi * x)], inputs=x)
+    >>> figure = scrub(run, run.outputs[1], positions=x, frequencies=[1, 2], description="A sine is learned.").figure
+    >>> len(figure.data), len(figure.frames)
+    (4, 2)
     """
     from plotly import graph_objects as go
     from plotly.subplots import make_subplots
@@ -101,36 +148,29 @@ def scrub(
     moving = {name: (bin_means(x, outputs, bins=bins)[1], amplitudes) for name, (outputs, amplitudes) in moving.items()}
 
     figure = make_subplots(cols=2, horizontal_spacing=0.12, subplot_titles=("function", "spectrum"))
-    dots = {"color": COLORS["target"], "width": 1.5, "dash": "dot"}
     rings = {"color": COLORS["target"], "symbol": "circle-open", "size": 9}
-    figure.add_scatter(x=_short(line), y=_short(target), name="target", line=dots, row=1, col=1)
+    figure.add_scatter(x=_short(line), y=_short(target), name="target", line=_style("target"), row=1, col=1)
     figure.add_scatter(x=_short(marks), y=_short(target_spectrum), mode="markers", marker=rings, row=1, col=2)
     for name, (outputs, amplitudes) in moving.items():
-        style = {"color": COLORS[name], "dash": "dash" if name == "theory" else "solid"}
-        figure.add_scatter(x=_short(line), y=_short(outputs[0]), name=name, line=style, row=1, col=1)
-        figure.add_scatter(x=_short(marks), y=_short(amplitudes[0]), mode="lines+markers", line=style, row=1, col=2)
+        style = {"line": _style(name), "row": 1}
+        figure.add_scatter(x=_short(line), y=_short(outputs[0]), name=name, col=1, **style)
+        figure.add_scatter(x=_short(marks), y=_short(amplitudes[0]), mode="lines+markers", col=2, **style)
     figure.update_traces(showlegend=False, col=2)  # the left panel's legend names the same colours
-    figure.frames = [
-        go.Frame(
-            name=_label(time),
-            data=[go.Scatter(y=_short(values[i])) for pair in moving.values() for values in pair],
-            traces=list(range(2, 2 + 2 * len(moving))),
-        )
-        for i, time in enumerate(trajectory.times)
-    ]
-    figure.update_yaxes(range=_range(target, *(outputs for outputs, _ in moving.values())), col=1)
-    figure.update_yaxes(range=_range([0.0], target_spectrum, *(a for _, a in moving.values())), col=2)
     figure.update_xaxes(title_text=x_label, col=1)
     figure.update_xaxes(title_text=frequency_label, col=2)
-    _lay_out(figure)
-    return Scrubber(figure, time_label, description)
+    figure.update_yaxes(range=_range(target, *(outputs for outputs, _ in moving.values())), col=1)
+    figure.update_yaxes(range=_range([0.0], target_spectrum, *(a for _, a in moving.values())), col=2)
+    lines = [values for pair in moving.values() for values in pair]
+    frames = [[go.Scatter(y=_short(now)) for now in at] for at in zip(*lines, strict=True)]
+    numbers = list(range(2, 2 + len(lines)))
+    return Scrubber(figure, trajectory.times, frames, moving=numbers, label=time_label, description=description)
 
 
 def scrub_images(
-    images,
-    times,
-    x,
-    curve,
+    images: ArrayLike,
+    times: ArrayLike,
+    x: ArrayLike,
+    curve: ArrayLike,
     *,
     description: str,
     x_label: str = "frequency (cycles across the image)",
@@ -139,11 +179,20 @@ def scrub_images(
 ) -> Scrubber:
     """Scrub through images: on the left the image at each time, on the right a curve that belongs to it.
 
-    images   (T, s, s) grey values, clipped to [0, 1] and shown in 256 steps
-    times    (T,)
-    x        (K,) and curve (T, K), both > 0: drawn on logarithmic axes, such as errors by frequency
+    Parameters
+    ----------
+    images, times : array-like
+        (T, s, s) grey values, clipped to [0, 1] and shown in 256 steps, and (T,).
+    x, curve : array-like
+        (K,) and (T, K), both > 0: drawn on logarithmic axes, such as errors by frequency.
+    description : str
+        What is seen, for readers who do not see it.
 
-    Raises ValueError where shapes disagree.
+    Examples
+    --------
+    >>> images, errors = np.ones((2, 4, 4)), np.ones((2, 3))
+    >>> len(scrub_images(images, [0, 10], [1, 2, 3], errors, description="An image is learned.").figure.frames)
+    2
     """
     from plotly import graph_objects as go
     from plotly.subplots import make_subplots
@@ -153,30 +202,24 @@ def scrub_images(
     require_same_length("images", images, "times", times)
     if curve.shape != (len(times), len(x)):
         raise ValueError(f"curve must have shape {(len(times), len(x))}; got {curve.shape}")
-    limits = np.log10(_positive([x])), np.log10(_positive([curve]))
     grey = np.rint(255 * images.clip(0, 1)).astype(int)
-
     figure = make_subplots(cols=2, horizontal_spacing=0.14, subplot_titles=("image", y_label))
     figure.add_heatmap(z=grey[0].tolist(), zmin=0, zmax=255, colorscale="gray", showscale=False, hoverinfo="skip")
-    style = {"mode": "lines+markers", "line": {"color": COLORS["network"]}, "showlegend": False}
+    style = {"mode": "lines+markers", "line": _style("network"), "showlegend": False}
     figure.add_scatter(x=_short(x), y=_short(curve[0]), row=1, col=2, **style)
-    figure.frames = [
-        go.Frame(name=_label(time), data=[go.Heatmap(z=z.tolist()), go.Scatter(y=_short(row))], traces=[0, 1])
-        for time, z, row in zip(times, grey, curve, strict=True)
-    ]
     figure.update_xaxes(visible=False, col=1)
     figure.update_yaxes(visible=False, autorange="reversed", scaleanchor="x", col=1)
     ticks = {"type": "log", "dtick": "D2"}  # 1, 2, 5, 10: nine digits a decade would crowd a phone
-    figure.update_xaxes(title_text=x_label, range=_range(limits[0]), col=2, **ticks)
-    figure.update_yaxes(range=_range(limits[1]), col=2, **ticks)
-    _lay_out(figure)
-    return Scrubber(figure, time_label, description)
+    figure.update_xaxes(title_text=x_label, range=_range(_exponents(x)), col=2, **ticks)
+    figure.update_yaxes(range=_range(_exponents(curve)), col=2, **ticks)
+    frames = [[go.Heatmap(z=z.tolist()), go.Scatter(y=_short(row))] for z, row in zip(grey, curve, strict=True)]
+    return Scrubber(figure, times, frames, moving=[0, 1], label=time_label, description=description)
 
 
 def dial(
-    x,
-    curves: dict[str, np.ndarray],
-    values,
+    x: ArrayLike,
+    curves: dict[str, ArrayLike],
+    values: ArrayLike,
     *,
     label: str,
     description: str,
@@ -186,124 +229,143 @@ def dial(
 ) -> Scrubber:
     """Turn a dial over a parameter: curves computed beforehand for each of its ``values`` (V,).
 
-    x        (n,) common to all curves
-    curves   name -> (V, n), one row per value, or (n,) for a curve that stands still; a name of
-             :data:`fpcourse.plotting.COLORS` gets its colour
-    log      axes on a logarithmic scale: "", "x", "y" or "xy"
+    Parameters
+    ----------
+    x : array-like
+        (n,), common to all curves.
+    curves : dict
+        By name: (V, n), one row per value, or (n,) for a curve that does not move. A name of
+        :data:`fpcourse.plotting.COLORS` gets its colour.
+    label, description : str
+        Of the slider, and of the whole for readers who do not see it.
+    log : str
+        Logarithmic axes: "", "x", "y" or "xy".
 
-    Raises ValueError where shapes disagree.
+    Examples
+    --------
+    >>> curves = {"target": [1, 2], "network": [[0, 0], [1, 1]]}
+    >>> figure = dial([0, 1], curves, [10, 100], label="width", description="It approaches the target.").figure
+    >>> [frame.name for frame in figure.frames]
+    ['10', '100']
     """
     from plotly import graph_objects as go
 
     x, values = as_array("x", x, ndim=1), as_array("values", values, ndim=1)
     as_choice("log", log, ("", "x", "y", "xy"))
     curves = {name: as_array(f"curve {name!r}", curve, ndim=(1, 2)) for name, curve in curves.items()}
+    still, full = (len(x),), (len(values), len(x))
+    wrong = [f"{name!r} {curve.shape}" for name, curve in curves.items() if curve.shape not in (still, full)]
+    rows = list(curves.values())
+    moving = [i for i, curve in enumerate(rows) if curve.shape == full]
+    if wrong or not moving:
+        raise ValueError(f"curves must have shape {full}, or {still} for all but one; got {', '.join(wrong) or still}")
     figure = go.Figure()
     for name, curve in curves.items():
-        if curve.shape not in ((len(x),), (len(values), len(x))):
-            raise ValueError(
-                f"curve {name!r} must have shape {(len(values), len(x))} or {(len(x),)}; got {curve.shape}"
-            )
-        style = {"color": COLORS.get(name), "dash": {"target": "dot", "theory": "dash"}.get(name, "solid")}
-        figure.add_scatter(x=_short(x), y=_short(curve if curve.ndim == 1 else curve[0]), name=name, line=style)
-    moving = [i for i, curve in enumerate(curves.values()) if curve.ndim == 2]
-    if not moving:
-        raise ValueError(f"at least one curve must have shape {(len(values), len(x))}, to move with the dial")
-    rows = list(curves.values())
-    figure.frames = [
-        go.Frame(name=_label(value), data=[go.Scatter(y=_short(rows[i][v])) for i in moving], traces=moving)
-        for v, value in enumerate(values)
-    ]
-    limits = np.log10(_positive(rows)) if "y" in log else np.concatenate([row.ravel() for row in rows])
+        first = curve if curve.shape == still else curve[0]
+        figure.add_scatter(x=_short(x), y=_short(first), name=name, line=_style(name))
+    limits = [_exponents(row) if "y" in log else row for row in rows]
     # "power": 10^9 and not plotly's "1B" beside it
-    kind = "log" if "y" in log else "linear"
-    figure.update_yaxes(range=_range(limits), title_text=y_label, type=kind, exponentformat="power")
+    scale = {"type": "log" if "y" in log else "linear", "exponentformat": "power"}
+    figure.update_yaxes(range=_range(*limits), title_text=y_label, **scale)
     figure.update_xaxes(title_text=x_label, type="log" if "x" in log else "linear")
-    _lay_out(figure)
-    return Scrubber(figure, label, description)
+    frames = [[go.Scatter(y=_short(rows[i][v])) for i in moving] for v in range(len(values))]
+    return Scrubber(figure, values, frames, moving=moving, label=label, description=description)
 
 
 def neurons(
-    times,
-    orientation,
-    size,
+    times: ArrayLike,
+    orientation: ArrayLike,
+    size: ArrayLike,
     *,
     description: str,
-    marks=(),
+    marks: Sequence[float] = (),
     orientation_label: str = "orientation (degrees)",
     size_label: str = "amplitude",
     function: Trajectory | None = None,
-    y=None,
+    y: ArrayLike | None = None,
     time_label: str = "step",
 ) -> Scrubber:
     """Scrub through training: every neuron as a point (orientation, size), and beside them the function they make.
 
-    times        (T,)
-    orientation  (T, m), such as the angle of (w, b), and size (T, m), such as |a||w|
-    marks        orientations to mark by a line, such as predicted ones
-    function     trajectory at the same times with inputs (n, 1), drawn over its target y (n,); None: no second panel
+    Parameters
+    ----------
+    times, orientation, size : array-like
+        (T,), (T, m), such as the angle of (w, b), and (T, m), such as |a||w|.
+    description : str
+        What is seen, for readers who do not see it.
+    marks : sequence of float
+        Orientations to mark by a line, such as predicted ones.
+    function : Trajectory, optional
+        At the same times with inputs (n, 1), drawn over its target y (n,); None: no second panel.
 
-    Raises ValueError where shapes or times disagree.
+    Examples
+    --------
+    >>> angles = np.array([[0.0, 90.0], [40.0, 50.0]])
+    >>> len(neurons([0, 10], angles, np.ones((2, 2)), description="Two neurons align.").figure.frames)
+    2
     """
     from plotly import graph_objects as go
     from plotly.subplots import make_subplots
 
-    times, orientation = as_array("times", times, ndim=1), as_array("orientation", orientation, ndim=2)
-    size = as_array("size", size, ndim=2)
+    times, size = as_array("times", times, ndim=1), as_array("size", size, ndim=2)
+    orientation = as_array("orientation", orientation, ndim=2)
     require_same_length("times", times, "orientation", orientation)
     if size.shape != orientation.shape:
         raise ValueError(f"size must have the shape of orientation {orientation.shape}; got {size.shape}")
     figure = make_subplots(cols=1 if function is None else 2, horizontal_spacing=0.12)
     dots = {"color": COLORS["network"], "size": 7, "opacity": 0.6}
     figure.add_scatter(x=_short(orientation[0]), y=_short(size[0]), mode="markers", marker=dots, name="neuron")
-    frames = [[go.Scatter(x=_short(o), y=_short(s))] for o, s in zip(orientation, size, strict=True)]
     for mark in marks:
         figure.add_vline(float(mark), line={"color": COLORS["theory"], "dash": "dash", "width": 1.5}, col=1)
-    figure.update_xaxes(
-        title_text=orientation_label, range=_range(orientation, *([marks] if len(marks) else [])), col=1
-    )
+    figure.update_xaxes(title_text=orientation_label, range=_range(orientation, marks), col=1)
     figure.update_yaxes(title_text=size_label, range=_range(size), col=1)
+    frames = [[go.Scatter(x=_short(o), y=_short(s))] for o, s in zip(orientation, size, strict=True)]
     if function is not None:
         target = as_array("y", y, ndim=1)
         if function.inputs is None or function.inputs.shape != (len(target), 1):
             raise ValueError(f"function needs inputs of shape {(len(target), 1)}, one for each value of y")
         if not np.array_equal(function.times, times):
             raise ValueError("function must be given at the same times as the neurons")
-        line, style = _short(function.inputs[:, 0]), {"color": COLORS["target"], "width": 1.5, "dash": "dot"}
-        figure.add_scatter(x=line, y=_short(target), name="target", line=style, row=1, col=2)
-        style = {"color": COLORS["network"]}
-        figure.add_scatter(x=line, y=_short(function.outputs[0, :, 0]), name="network", line=style, row=1, col=2)
-        for frame, outputs in zip(frames, function.outputs[:, :, 0], strict=True):
-            frame.append(go.Scatter(y=_short(outputs)))
+        line, outputs = _short(function.inputs[:, 0]), function.outputs[:, :, 0]
+        for name, values in (("target", target), ("network", outputs[0])):
+            figure.add_scatter(x=line, y=_short(values), name=name, line=_style(name), row=1, col=2)
         figure.update_xaxes(title_text="x", col=2)
-        figure.update_yaxes(range=_range(target, function.outputs[:, :, 0]), col=2)
-    traces = [0] if function is None else [0, 2]
-    figure.frames = [
-        go.Frame(name=_label(time), data=data, traces=traces) for time, data in zip(times, frames, strict=True)
-    ]
-    _lay_out(figure)
-    return Scrubber(figure, time_label, description)
+        figure.update_yaxes(range=_range(target, outputs), col=2)
+        frames = [[*frame, go.Scatter(y=_short(now))] for frame, now in zip(frames, outputs, strict=True)]
+    moving = [0] if function is None else [0, 2]
+    return Scrubber(figure, times, frames, moving=moving, label=time_label, description=description)
 
 
 def surface(
-    first,
-    second,
-    losses,
-    paths,
-    times,
+    first: ArrayLike,
+    second: ArrayLike,
+    losses: ArrayLike,
+    paths: ArrayLike,
+    times: ArrayLike,
     *,
     description: str,
     labels: tuple[str, str, str] = ("s", "t", "loss"),
     time_label: str = "time",
 ) -> Scrubber:
-    """A landscape to turn, with paths to follow: drag the picture with a mouse, and let the slider move the walkers.
+    """Turn a landscape with the mouse, and follow paths over it with the slider.
 
-    first, second   (S,) and (T,) coordinates of the plane; losses (T, S) above it
-    paths           (W, N, 3): for each of W walkers its two coordinates in the plane and its own loss, at N moments
-    times           (N,)
+    Parameters
+    ----------
+    first, second, losses : array-like
+        (S,) and (T,) coordinates of a plane, and (T, S) above it.
+    paths, times : array-like
+        (W, N, 3), for each of W walkers its two coordinates in the plane and its own loss, at times (N,). A walker may
+        leave the plane: it is drawn at its own loss, above or below the surface.
+    description : str
+        What is seen, for readers who do not see it.
 
-    A walker may leave the plane: it is drawn at its true loss, above or below the surface. Raises ValueError where
-    shapes disagree.
+    Examples
+    --------
+    >>> side = np.linspace(-1, 1, 3)
+    >>> path = [[[1.0, 1.0, 2.0], [0.0, 0.0, 0.0]]]
+    >>> bowl = surface(side, side, np.add.outer(side**2, side**2), path, [0, 1], description="Into a bowl.")
+    >>> len(bowl.figure.data)
+    3
     """
     from plotly import graph_objects as go
 
@@ -314,128 +376,125 @@ def surface(
         raise ValueError(f"losses must have shape {(len(second), len(first))}; got {losses.shape}")
     if paths.shape[1:] != (len(times), 3):
         raise ValueError(f"paths must have shape (walkers, {len(times)}, 3); got {paths.shape}")
+
+    def points(columns: np.ndarray) -> dict[str, list[float]]:
+        return {axis: _short(column) for axis, column in zip("xyz", columns.T, strict=True)}
+
     figure = go.Figure()
-    figure.add_surface(
-        x=_short(first), y=_short(second), z=[_short(row) for row in losses], colorscale="Viridis", showscale=False,
-        opacity=0.9, hoverinfo="skip",
-    )  # fmt: skip
+    look = {"colorscale": "Viridis", "showscale": False, "opacity": 0.9, "hoverinfo": "skip"}
+    figure.add_surface(x=_short(first), y=_short(second), z=[_short(row) for row in losses], **look)
+    line, dots = {"color": COLORS["theory"], "width": 5}, {"color": COLORS["theory"], "size": 6}
     for path in paths:
-        x, y, z = (_short(column) for column in path.T)
-        line = {"color": COLORS["theory"], "width": 5}
-        figure.add_scatter3d(x=x, y=y, z=z, mode="lines", line=line, hoverinfo="skip", showlegend=False)
-    dots = {"color": COLORS["theory"], "size": 6}
-    at_time = [dict(zip("xyz", (_short(column) for column in now.T), strict=True)) for now in paths.swapaxes(0, 1)]
-    figure.add_scatter3d(**at_time[0], mode="markers", marker=dots, showlegend=False)
-    figure.frames = [
-        go.Frame(name=_label(time), data=[go.Scatter3d(**now)], traces=[1 + len(paths)])
-        for time, now in zip(times, at_time, strict=True)
-    ]
+        figure.add_scatter3d(**points(path), mode="lines", line=line, hoverinfo="skip", showlegend=False)
+    figure.add_scatter3d(**points(paths[:, 0]), mode="markers", marker=dots, showlegend=False)
     titles = zip("xyz", labels, strict=True)
     axes = {f"{axis}axis": {"title": {"text": label}, "showspikes": False} for axis, label in titles}
     camera = {"eye": {"x": 1.6, "y": -1.4, "z": 1.0}, "center": {"x": 0, "y": 0, "z": -0.2}}
     # said outright, so that a finger can turn it too
     figure.update_scenes(**axes, camera=camera, dragmode="turntable", aspectmode="cube")
-    _lay_out(figure)
+    frames = [[go.Scatter3d(**points(now))] for now in paths.swapaxes(0, 1)]
+    moving = [1 + len(paths)]
+    scrubber = Scrubber(figure, times, frames, moving=moving, label=time_label, description=description)
     figure.update_layout(margin={"l": 0, "r": 0, "t": 0, "b": 0})
-    return Scrubber(figure, time_label, description)
+    return scrubber
 
 
-def _positive(rows) -> np.ndarray:
-    values = np.concatenate([row.ravel() for row in rows])
+def _style(name: str) -> dict[str, object]:
+    dash = {"target": "dot", "theory": "dash"}.get(name, "solid")
+    return {"color": COLORS.get(name), "dash": dash, "width": 1.5 if name == "target" else 2}
+
+
+def _exponents(values: np.ndarray) -> np.ndarray:
     if (values <= 0).any():
         raise ValueError("curves on a logarithmic axis must be positive")
-    return values
+    return np.log10(values)
 
 
-def _lay_out(figure) -> None:
-    figure.update_layout(
-        height=440,
-        template="plotly_white",
-        margin={"l": 50, "r": 20, "t": 40, "b": 50},
-        legend={"orientation": "h", "y": 1.18},
-    )
-
-
-def _short(values) -> list[float]:
-    """Four significant digits: what a screen can show, at a third of the page's weight."""
+def _short(values: ArrayLike) -> list[float]:
+    """Return four significant digits: what a screen can show, at a third of the page's weight."""
     return [float(f"{value:.4g}") for value in np.asarray(values, dtype=float)]
 
 
-def _label(time: float) -> str:
-    return f"{time:.0f}" if float(time).is_integer() else f"{time:.3g}"
-
-
-def _range(*values) -> list[float]:
-    """Limits of an axis that holds all values of all frames, so that it stands still while they move."""
-    low, high = (float(edge([edge(v) for v in values])) for edge in (np.min, np.max))
+def _range(*values: ArrayLike) -> list[float]:
+    """Return limits of an axis that hold the values of all frames, so that it stands still while they move."""
+    every = np.concatenate([np.ravel(each) for each in values])
+    low, high = float(every.min()), float(every.max())
     space = 0.06 * ((high - low) or 1.0)
     return [low - space, high + space]
 
 
 class Panel:
-    """A slider for each choice, a button and the result; in a page without a kernel, an invitation to run it."""
+    """A slider for each choice, a button and the result; in a page without a kernel, an invitation to run it.
 
-    def __init__(self, draw: Callable, choices: dict[str, list], button: str) -> None:
+    Made by :func:`panel`.
+
+    Examples
+    --------
+    >>> print(Panel(lambda width=10: width, {"width": [10, 100]}, "Train")._repr_mimebundle_()["text/plain"])
+    Run it live: where this notebook runs, a panel stands here that lets you change width (10, 100).
+    """
+
+    def __init__(self, draw: Callable, choices: Mapping[str, Sequence], button: str) -> None:
         self.draw, self.choices, self.button = draw, choices, button
 
-    def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, object]:
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, object]:
         view = {"version_major": 2, "version_minor": 0, "model_id": self.widget().model_id}
         live = {"application/vnd.jupyter.widget-view+json": view}
         if "google.colab" in sys.modules:  # Colab would show the line and not the panel
             return live
-        return {**live, "text/html": self._html(), "text/plain": self._line()}
+        named = ((name.replace("_", " "), ", ".join(map(str, values))) for name, values in self.choices.items())
+        choices = "; ".join(f"{name} ({values})" for name, values in named)
+        line = f"where this notebook runs, a panel stands here that lets you change {choices}."
+        where = "The rocket at the top of the page opens it on Google Colab."
+        page = f'<p class="fpc-live"><strong>Run it live:</strong> {html.escape(line)} {where}</p>'
+        return {**live, "text/html": page, "text/plain": f"Run it live: {line}"}
 
-    def widget(self):
-        """Make the panel itself (an ``ipywidgets.VBox``: the sliders, the button, the output)."""
+    def widget(self) -> VBox:
+        """Return the panel itself: the sliders, the button, the output.
+
+        Examples
+        --------
+        >>> len(Panel(lambda width=10: width, {"width": [10, 100]}, "Train").widget().children)
+        3
+        """
         import ipywidgets
+        from IPython.display import display
 
-        defaults = inspect.signature(self.draw).parameters
-        sliders = {
-            name: ipywidgets.SelectionSlider(
-                options=values, value=defaults[name].default, description=name.replace("_", " "),
-                style={"description_width": "10em"}, layout={"width": "28em"}, continuous_update=False,
-            )
-            for name, values in self.choices.items()
-        }  # fmt: skip
-        button = ipywidgets.Button(description=self.button)
-        output = ipywidgets.Output()
-
-        def run(_) -> None:
-            from IPython.display import display
-
-            button.disabled = True
-            output.clear_output()
+        def show(**chosen: object) -> None:
             try:
-                with output:
-                    display(self.draw(**{name: slider.value for name, slider in sliders.items()}))
+                display(self.draw(**chosen))
             finally:
-                button.disabled = False
                 if "matplotlib.pyplot" in sys.modules:  # a figure left open would appear again under the next cell
                     sys.modules["matplotlib.pyplot"].close("all")
 
-        button.on_click(run)
-        return ipywidgets.VBox([*sliders.values(), button, output])
-
-    def _line(self) -> str:
-        choices = "; ".join(
-            f"{name.replace('_', ' ')} ({', '.join(map(str, values))})" for name, values in self.choices.items()
-        )
-        return f"Run it live: where this notebook runs, a panel stands here that lets you change {choices}."
-
-    def _html(self) -> str:
-        lead, rest = self._line().split(":", 1)
-        where = "The rocket at the top of the page opens it on Google Colab."
-        return f'<p class="fpc-live"><strong>{lead}:</strong>{html.escape(rest)} {where}</p>'
+        options = {"style": {"description_width": "10em"}, "layout": {"width": "28em"}}
+        sliders = {}
+        for name, values in self.choices.items():
+            default, label = inspect.signature(self.draw).parameters[name].default, name.replace("_", " ")
+            sliders[name] = ipywidgets.SelectionSlider(options=values, value=default, description=label, **options)
+        return ipywidgets.interactive(show, {"manual": True, "manual_name": self.button}, **sliders)
 
 
 def panel(draw: Callable, *, button: str = "Train again", **choices: Sequence) -> Panel:
     """Let a reader choose arguments of ``draw`` and run it again, without touching the code.
 
-    draw      makes a figure; every name in ``choices`` is one of its arguments, with a default
-    choices   name -> the values to choose from, among them the default
+    What ``draw`` returns and prints appears below the sliders.
 
-    Below the sliders stands what ``draw`` returns and prints. Raises ValueError for an argument that ``draw`` does not
-    have, or whose default is not among the values.
+    Parameters
+    ----------
+    draw : callable
+        Makes a figure.
+    button : str
+        Label of the button.
+    **choices : sequence
+        The values to choose from for arguments of ``draw``, each with its default among them.
+
+    Examples
+    --------
+    >>> def draw(width=10):
+    ...     return width**2
+    >>> panel(draw, width=[10, 100]).choices
+    {'width': [10, 100]}
     """
     parameters = inspect.signature(draw).parameters
     if not choices:

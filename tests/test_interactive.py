@@ -1,8 +1,11 @@
+"""Frames hold the numbers they are given, in every form a notebook asks for; a panel runs what a reader chooses."""
+
 import json
 import re
 import sys
 import types
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
@@ -111,8 +114,8 @@ def test_dial_moves_only_what_depends_on_the_parameter():
 @pytest.mark.parametrize(
     ("curves", "log", "message"),
     [
-        ({"a": np.ones(3)}, "", "to move with the dial"),
-        ({"a": np.ones((2, 4))}, "", r"must have shape \(2, 3\)"),
+        ({"a": np.ones(3)}, "", "or \\(3,\\) for all but one; got \\(3,\\)"),
+        ({"a": np.ones((2, 4))}, "", r"must have shape \(2, 3\), .* got 'a' \(2, 4\)"),
         ({"a": np.full((2, 3), np.nan)}, "", "finite"),
         ({"a": np.zeros((2, 3))}, "y", "must be positive"),
         ({"a": np.ones((2, 3))}, "z", "one of"),
@@ -138,7 +141,7 @@ def test_images_move_with_their_curve():
     data = page_data(scrubber)
     assert [frame["name"] for frame in data["frames"]] == ["0", "5"]
     first, last = (next(each["z"] for each in frame["data"] if "z" in each) for frame in data["frames"])
-    np.testing.assert_array_equal(first, np.rint(255 * photos[0]))
+    np.testing.assert_allclose(first, np.rint(255 * photos[0]))
     assert np.min(last) == 255  # what is brighter than white is white
     np.testing.assert_allclose(y_values(data["frames"][1]["data"][1]), [0.1, 0.2])
     assert data["frames"][0]["traces"] == [0, 1]
@@ -207,14 +210,14 @@ def test_walkers_move_over_a_landscape_that_stands_still():
     paths = np.arange(12.0).reshape(2, 2, 3)
     data = page_data(interactive.surface(first, second, losses, paths, times, description="a saddle"))
     surface, *lines, walkers = data["data"]
-    np.testing.assert_array_equal(surface["z"], losses)
-    np.testing.assert_array_equal(surface["x"], first)
+    np.testing.assert_allclose(surface["z"], losses)
+    np.testing.assert_allclose(surface["x"], first)
     for line, path in zip(lines, paths, strict=True):
-        np.testing.assert_array_equal(np.transpose([line["x"], line["y"], line["z"]]), path)
+        np.testing.assert_allclose(np.transpose([line["x"], line["y"], line["z"]]), path)
     for i, frame in enumerate(data["frames"]):
         (moved,) = frame["data"]
         assert frame["traces"] == [3] and walkers["mode"] == "markers"
-        np.testing.assert_array_equal(np.transpose([moved["x"], moved["y"], moved["z"]]), paths[:, i])
+        np.testing.assert_allclose(np.transpose([moved["x"], moved["y"], moved["z"]]), paths[:, i])
     assert data["slider"]["values"] == ["0", "0.5"]
     assert data["layout"]["scene"]["dragmode"] == "turntable"
     assert data["layout"]["sliders"][0]["steps"][0]["args"][1]["frame"]["redraw"] is True
@@ -231,3 +234,91 @@ def test_walkers_move_over_a_landscape_that_stands_still():
 def test_landscape_refuses(losses, paths, message):
     with pytest.raises(ValueError, match=message):
         interactive.surface(np.arange(3), np.arange(2), losses, paths, [0, 1], description="")
+
+
+def draw(width=10, scale=0.5):
+    print("drawn")
+    return f"{width} neurons at {scale}"
+
+
+def parts(panel):
+    *sliders, button, output = panel.widget().children
+    return sliders, button, output
+
+
+def test_the_button_runs_it_with_the_chosen_values():
+    seen = []
+
+    def record(width=10, scale=0.5):
+        seen.append((width, scale))
+        return width
+
+    sliders, button, _ = parts(interactive.panel(record, width=[10, 100], scale=(0.1, 0.5)))
+    button.click()
+    sliders[0].value = 100
+    assert seen == [(10, 0.5)]  # choosing trains nothing yet
+    sliders[1].index = 0
+    button.click()
+    assert seen == [(10, 0.5), (100, 0.1)]
+    assert not button.disabled
+
+
+def test_the_result_stands_below_the_button(monkeypatch):
+    from IPython import display
+
+    shown = []
+    monkeypatch.setattr(display, "display", shown.append)
+    _, button, _ = parts(interactive.panel(draw, button="Draw", width=[10]))
+    button.click()
+    assert button.description == "Draw" and shown == ["10 neurons at 0.5"]
+
+
+def test_a_mistake_leaves_the_button_usable():
+    def fail(width=10):
+        raise RuntimeError("diverged")
+
+    _, button, _ = parts(interactive.panel(fail, width=[10]))
+    button.click()
+    assert not button.disabled
+
+
+def test_no_figure_is_left_open():
+    def figure(width=10):
+        return plt.figure()
+
+    _, button, _ = parts(interactive.panel(figure, width=[10]))
+    button.click()
+    assert not plt.get_fignums()
+
+
+def test_a_page_without_a_kernel_says_what_could_be_changed():
+    bundle = interactive.panel(draw, width=[10, 100])._repr_mimebundle_()
+    assert "Run it live" in bundle["text/plain"] and "width (10, 100)" in bundle["text/plain"]
+    assert bundle["text/html"].startswith('<p class="fpc-live">') and "width (10, 100)" in bundle["text/html"]
+
+
+def test_a_notebook_shows_the_panel(monkeypatch):
+    bundle = interactive.panel(draw, width=[10, 100])._repr_mimebundle_()
+    view = bundle["application/vnd.jupyter.widget-view+json"]
+    assert view["version_major"] == 2 and view["model_id"]
+    monkeypatch.setitem(sys.modules, "google.colab", types.ModuleType("google.colab"))
+    assert set(interactive.panel(draw, width=[10, 100])._repr_mimebundle_()) == {
+        "application/vnd.jupyter.widget-view+json"
+    }
+
+
+def test_what_is_written_into_the_page_is_safe():
+    assert "<b>" not in interactive.panel(draw, width=[10, "<b>"])._repr_mimebundle_()["text/html"]
+
+
+@pytest.mark.parametrize(
+    ("choices", "message"),
+    [
+        ({}, "at least one argument"),
+        ({"depth": [1, 2]}, r"depth must be an argument of draw\(width=10, scale=0.5\)"),
+        ({"width": [1, 2]}, "width must offer its default 10"),
+    ],
+)
+def test_panel_refuses(choices, message):
+    with pytest.raises(ValueError, match=message):
+        interactive.panel(draw, **choices)
