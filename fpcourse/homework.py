@@ -1,21 +1,22 @@
-"""What a student's notebook needs to check itself: a variant drawn from the id, and answers that say what is wrong.
+"""What a student's notebook checks itself with: a variant drawn from the id, answers whose mistake is named.
 
-Nothing here knows a solution. A check in the notebook tests properties (a shape, a unit, a limit, a law, agreement
-with another function of the package on the student's own data); the same functions judge the answers later, against
-values that a student never sees.
+Nothing here knows a solution. The checks in a notebook test properties (a shape, a unit, a limit, a law, agreement with
+another function of the package on the student's data); the grader uses the same functions with values that a student
+never sees. Each check raises :class:`Wrong` with a message for the student.
 """
 
 from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fpcourse._arguments import as_array
 
-# What a value is multiplied with by mistake: the name of the factor, the factor, and where it comes from.
+# Usual wrong factors: name, factor, where it comes from.
 FACTORS = (
     ("2π", 2 * np.pi, "cycles and radians mixed up?"),
     ("4π²", 4 * np.pi**2, "cycles and radians mixed up, squared?"),
@@ -28,16 +29,27 @@ FACTORS = (
 
 
 class Wrong(AssertionError):
-    """An answer that is missing or wrong. Its message is for the student; a notebook shows no traceback with it."""
+    """An answer that is missing or wrong; a notebook shows its message without a traceback.
+
+    Examples
+    --------
+    >>> Wrong("`gain` must be above 0.")._render_traceback_()
+    ['✗ `gain` must be above 0.']
+    """
 
     def _render_traceback_(self) -> list[str]:  # asked for by IPython
         return [f"✗ {self}"]
 
 
 def variant(question: str, student_id: str) -> np.random.Generator:
-    """Return the random numbers that belong to this student and this question ("2.1"): the same everywhere, always.
+    """Return the random numbers of this student for this question ("2.1"): the same everywhere, always.
 
-    Capital letters and spaces around the id do not count. Raises Wrong where the id is still missing.
+    Capital letters and spaces around the id do not count.
+
+    Examples
+    --------
+    >>> variant("2.1", "ada").integers(1000, size=4)
+    array([171, 653, 969, 485])
     """
     answered("student_id", student_id)
     name = unicodedata.normalize("NFKC", str(student_id)).strip().casefold()
@@ -48,23 +60,40 @@ def variant(question: str, student_id: str) -> np.random.Generator:
 
 
 def require(condition: bool, message: str) -> None:
-    """Raise Wrong with ``message`` unless ``condition`` holds."""
+    """Raise Wrong with ``message`` unless ``condition`` holds.
+
+    Examples
+    --------
+    >>> require(1 + 1 == 3, "Addition is broken.")
+    Traceback (most recent call last):
+    fpcourse.homework.Wrong: Addition is broken.
+    """
     if not condition:
         raise Wrong(message)
 
 
 def answered(name: str, value: object) -> None:
-    """Raise Wrong where ``value`` is still ``...``, or None as an empty function returns it."""
+    """Raise Wrong if ``value`` is still ``...``, or None as an empty function returns it.
+
+    Examples
+    --------
+    >>> answered("gain", None)
+    Traceback (most recent call last):
+    fpcourse.homework.Wrong: `gain` is None: is the function still empty, or does it lack a `return`?
+    """
     if value is ...:
         raise Wrong(f"`{name}` is not answered yet: put your answer in place of the `...`, and run this cell again.")
     if value is None:
         raise Wrong(f"`{name}` is None: is the function still empty, or does it lack a `return`?")
 
 
-def number(name: str, value, *, above: float = -np.inf, below: float = np.inf, whole: bool = False) -> float:
-    """Return ``value`` (a number, an array or tensor holding one) as a float.
+def number(name: str, value: ArrayLike, *, above: float = -np.inf, below: float = np.inf, whole: bool = False) -> float:
+    """Return ``value``, a number or an array that holds one, as a float strictly between the bounds.
 
-    Raises Wrong where it is missing, no number, not ``whole`` though it should be, or not strictly between the bounds.
+    Examples
+    --------
+    >>> number("gain", np.array([3]), above=0, whole=True)
+    3.0
     """
     value = _numbers(name, value)
     if value.size != 1 or np.iscomplexobj(value):
@@ -78,10 +107,13 @@ def number(name: str, value, *, above: float = -np.inf, below: float = np.inf, w
     return result
 
 
-def array(name: str, value, shape: tuple[int, ...]) -> np.ndarray:
-    """Return ``value`` (array, tensor, list) as a finite numpy array, float64 or complex128, of this ``shape``.
+def array(name: str, value: ArrayLike, shape: tuple[int, ...]) -> np.ndarray:
+    """Return ``value`` as a finite array, float64 or complex128, of this shape.
 
-    Raises Wrong where it is missing, no numbers, not finite, or of another shape.
+    Examples
+    --------
+    >>> array("h", [1, 2], (2,))
+    array([1., 2.])
     """
     value = _numbers(name, value)
     if value.shape != tuple(shape):
@@ -90,16 +122,28 @@ def array(name: str, value, shape: tuple[int, ...]) -> np.ndarray:
     return value
 
 
-def choice(name: str, value, options) -> str:
-    """Return ``value`` without spaces around it; raise Wrong unless it is one of ``options``, texts, as they stand."""
+def choice(name: str, value: str, options: Sequence[str]) -> str:
+    """Return ``value`` without spaces around it, one of ``options``.
+
+    Examples
+    --------
+    >>> choice("class", " low ", ["low", "high"])
+    'low'
+    """
     answered(name, value)
     if not isinstance(value, str) or value.strip() not in options:
         raise Wrong(f"`{name}` must be one of {', '.join(map(repr, options))}; it is {value!r:.60}.")
     return value.strip()
 
 
-def text(name: str, value, *, words: int) -> str:
-    """Return ``value``; raise Wrong unless it is a text of at least so many words."""
+def text(name: str, value: str, *, words: int) -> str:
+    """Return ``value``, a text of at least so many words.
+
+    Examples
+    --------
+    >>> text("why", "Low frequencies first.", words=3)
+    'Low frequencies first.'
+    """
     answered(name, value)
     if not isinstance(value, str):
         raise Wrong(f"`{name}` must be a text in quotes; it is of type {type(value).__name__}.")
@@ -108,19 +152,33 @@ def text(name: str, value, *, words: int) -> str:
     return value
 
 
-def function(name: str, value) -> Callable:
-    """Return ``value``; raise Wrong unless it can be called."""
+def function(name: str, value: Callable) -> Callable:
+    """Return ``value`` if it can be called.
+
+    Examples
+    --------
+    >>> function("h", abs)(-3)
+    3
+    """
     answered(name, value)
     if not callable(value):
         raise Wrong(f"`{name}` must be a function; it is of type {type(value).__name__}.")
     return value
 
 
-def compare(name: str, value, expected, *, rtol: float = 1e-6, factors: dict[str, float] | None = None) -> None:
+def compare(
+    name: str, value: ArrayLike, expected: ArrayLike, *, rtol: float = 1e-6, factors: dict[str, float] | None = None
+) -> None:
     """Raise Wrong unless ``value`` agrees with ``expected`` within ``rtol``, relative, entry by entry.
 
-    The message names the mistake where it is a usual one: a sign, a factor (2π, 2, ..., and those in ``factors``, by
-    name, such as {"n": 64}), one off, shifted, reversed, transposed, conjugated, squared. It never tells the value.
+    The message names a usual mistake: a sign, a factor (2π, 2, ..., and those in ``factors``, by name, such as
+    {"n": 64}), off by one, shifted, reversed, transposed, conjugated, squared. It never tells the value.
+
+    Examples
+    --------
+    >>> compare("energy", 6.0, 3.0)
+    Traceback (most recent call last):
+    fpcourse.homework.Wrong: `energy` is not right: it is too large by a factor 2.
     """
     expected = np.asarray(expected)
     value = array(name, value, expected.shape)
@@ -129,11 +187,17 @@ def compare(name: str, value, expected, *, rtol: float = 1e-6, factors: dict[str
 
 
 def passed(question: str, message: str) -> None:
-    """Tell the student that the checks of a question are passed: a line beginning with a tick."""
+    """Tell the student that the checks of a question are passed.
+
+    Examples
+    --------
+    >>> passed("2.1", "the energy is conserved")
+    ✓ 2.1: the energy is conserved
+    """
     print(f"✓ {question}: {message}")
 
 
-def _numbers(name: str, value) -> np.ndarray:
+def _numbers(name: str, value: ArrayLike) -> np.ndarray:
     answered(name, value)
     try:
         value = as_array(f"`{name}`", value, dtype=np.complex128)
@@ -150,7 +214,7 @@ def _close(value: np.ndarray, expected: np.ndarray, rtol: float) -> bool:
 def _diagnosis(value: np.ndarray, expected: np.ndarray, rtol: float, factors: dict[str, float]) -> str:
     """Say which usual mistake turns ``expected`` into ``value``, both of one shape; else how far apart they are."""
 
-    def close(a, b) -> bool:
+    def close(a: np.ndarray, b: np.ndarray) -> bool:
         return _close(a, b, rtol)
 
     if close(-value, expected):
