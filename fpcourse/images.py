@@ -2,9 +2,12 @@
 
 Photographs are not periodic. The plain discrete Fourier transform joins opposite edges and sees a jump there; here the
 image is mirrored at its edges first, which joins it to itself. The transform of the mirrored image is the discrete
-cosine transform (Ahmed, Natarajan, Rao, IEEE Trans. Computers, 1974): the index pair (p, q) stands for the wave
-cos(pi p u) cos(pi q v) on the unit square and counts |k| = sqrt(p^2 + q^2) / 2 cycles across the image.
-Images are square, (..., s, s), grey values in [0, 1].
+cosine transform: the index pair (p, q) stands for the wave ``cos(pi p u) cos(pi q v)`` on the unit square and counts
+``|k| = sqrt(p^2 + q^2) / 2`` cycles across the image. Images are square, (..., s, s), grey values in [0, 1].
+
+References
+----------
+Ahmed, Natarajan, Rao, IEEE Trans. Computers C-23, 1974 (cosine transform); Tancik et al., NeurIPS 2020 (features).
 """
 
 from __future__ import annotations
@@ -16,17 +19,28 @@ from fpcourse._arguments import as_array, as_count, as_points
 
 
 def pixel_centres(size: int) -> np.ndarray:
-    """Centres of the pixels of a (size, size) image, row by row as ``image.ravel()``: (size**2, 2) in (-1/2, 1/2)."""
+    """Return the centres of the pixels of a (size, size) image in (-1/2, 1/2), (size**2, 2), as ``image.ravel()``.
+
+    Examples
+    --------
+    >>> pixel_centres(2).tolist()
+    [[-0.25, -0.25], [-0.25, 0.25], [0.25, -0.25], [0.25, 0.25]]
+    """
     centre = (np.arange(as_count("size", size)) + 0.5) / size - 0.5
     return np.stack(np.meshgrid(centre, centre, indexing="ij"), axis=-1).reshape(-1, 2)
 
 
 def fourier_features(x: ArrayLike, frequencies: ArrayLike) -> np.ndarray:
-    """Waves to feed a network instead of positions: (cos 2 pi b_j.x, sin 2 pi b_j.x), (n, d) -> (n, 2q).
+    """Return waves (n, 2q) to feed a network instead of positions, ``(cos 2 pi b_j . x, sin 2 pi b_j . x)``.
 
-    x (n, d), frequencies b_j as rows of (q, d), in cycles per unit of x. Divided by sqrt(q) their kernel is
-    mean_j cos(2 pi b_j.(x - x')), whose spectrum is the distribution of the b_j (Tancik et al., NeurIPS 2020).
-    Raises ValueError for dimensions that disagree.
+    x is (n, d), the frequencies b_j are the rows of (q, d), in cycles per unit of x. Divided by sqrt(q), the features
+    have the kernel ``mean_j cos(2 pi b_j . (x - x'))``, whose spectrum is the distribution of the b_j.
+
+    Examples
+    --------
+    >>> fourier_features([0.0, 0.5], [1.0]).round(6) + 0.0
+    array([[ 1.,  0.],
+           [-1.,  0.]])
     """
     x, b = as_points("x", x), as_points("frequencies", frequencies)
     if x.shape[1] != b.shape[1]:
@@ -36,9 +50,12 @@ def fourier_features(x: ArrayLike, frequencies: ArrayLike) -> np.ndarray:
 
 
 def cosine_transform(images: ArrayLike) -> np.ndarray:
-    """Orthonormal discrete cosine transform over the last two axes, (..., s, s) -> same; it keeps sums of squares.
+    """Return the orthonormal discrete cosine transform over the last two axes, (..., s, s); it keeps sums of squares.
 
-    Raises ValueError for images that are not square.
+    Examples
+    --------
+    >>> cosine_transform(np.ones((4, 4)))[0, :2].round(6) + 0.0  # a constant image has the frequency 0 only
+    array([4., 0.])
     """
     from scipy.fft import dctn
 
@@ -46,9 +63,14 @@ def cosine_transform(images: ArrayLike) -> np.ndarray:
 
 
 def band_sums(values: ArrayLike, edges: ArrayLike) -> np.ndarray:
-    """Sums of values (..., s, s), indexed as by ``cosine_transform``, over rings edges[b] <= |k| < edges[b+1].
+    """Return the sums (..., B) over rings of frequencies of values (..., s, s), indexed as by :func:`cosine_transform`.
 
-    edges (B+1,) ascending, in cycles across the image. Returns (..., B). Raises ValueError for an empty ring.
+    Ring b is ``edges[b] <= |k| < edges[b+1]``, edges (B+1,) ascending, in cycles across the image; none may be empty.
+
+    Examples
+    --------
+    >>> band_sums(np.ones((4, 4)), [0.0, 0.5, 1.0])  # (0, 0); and (0, 1), (1, 0), (1, 1)
+    array([1., 3.])
     """
     values, edges = _square("values", values), as_array("edges", edges, ndim=1)
     if len(edges) < 2 or (np.diff(edges) <= 0).any():
@@ -62,10 +84,16 @@ def band_sums(values: ArrayLike, edges: ArrayLike) -> np.ndarray:
 
 
 def band_errors(h: ArrayLike, y: ArrayLike, edges: ArrayLike) -> np.ndarray:
-    """Error of images h (..., s, s) against y (s, s) by ring of frequencies: |h_b - y_b| / |y_b|, shape (..., B).
+    """Return the errors ``|h_b - y_b| / |y_b|``, (..., B), of images h (..., s, s) against y (s, s) by ring b.
 
-    | | is the Euclidean norm over the cosine coefficients of the ring: 1 means that nothing of it is there, 0 all.
-    Edges and errors as in ``band_sums``; ValueError too where y has nothing in a ring.
+    The norms are Euclidean, over the cosine coefficients of a ring of :func:`band_sums`.
+
+    Examples
+    --------
+    >>> y = np.arange(16.0).reshape(4, 4)
+    >>> band_errors(np.stack([0 * y, y]), y, [0.0, 0.5, 4.0])
+    array([[1., 1.],
+           [0., 0.]])
     """
     h, y = _square("h", h), _square("y", y)
     if y.ndim != 2 or h.shape[-2:] != y.shape:
@@ -77,10 +105,16 @@ def band_errors(h: ArrayLike, y: ArrayLike, edges: ArrayLike) -> np.ndarray:
 
 
 def cosine_rates(kernel: ArrayLike) -> np.ndarray:
-    """Return phi^T K phi / n for every cosine wave phi of length 1: the rate at which the flow begins to learn it.
+    """Return ``phi^T K phi / n`` for every cosine wave phi of length 1: the rate at which the flow begins to learn it.
 
-    kernel (n, n) between the n = s*s pixels of an image in the order of ``pixel_centres``. Returns (s, s), indexed as
-    by ``cosine_transform``. For a wave that is an eigenvector of K this is one of :func:`fpcourse.flow.rates`.
+    The kernel (n, n) is between the n = s * s pixels in the order of :func:`pixel_centres`; the result, (s, s), is
+    indexed as by :func:`cosine_transform`. For a wave that is an eigenvector it is one of :func:`fpcourse.flow.rates`.
+
+    Examples
+    --------
+    >>> cosine_rates(np.ones((4, 4))).round(6) + 0.0  # only the constant image is learned
+    array([[1., 0.],
+           [0., 0.]])
     """
     kernel = as_array("kernel", kernel, ndim=2)
     size = round(len(kernel) ** 0.5)
@@ -91,9 +125,14 @@ def cosine_rates(kernel: ArrayLike) -> np.ndarray:
 
 
 def psnr(h: ArrayLike, y: ArrayLike) -> np.ndarray:
-    """Peak signal-to-noise ratio in decibels, -10 log10 mean (h - y)^2 over the last axis, for grey values in [0, 1].
+    """Return the peak signal-to-noise ratio in decibels, ``-10 log10 mean (h - y)^2``, for grey values in [0, 1].
 
-    h (..., n) reconstructed and y (n,) true values of n pixels; shape (...). inf where they agree to the last bit.
+    h (..., n) and y (n,) are the reconstructed and true values of n pixels; the result is (...), inf where they agree.
+
+    Examples
+    --------
+    >>> psnr([0.1, 0.5], [0.0, 0.4]).round(6).item()
+    20.0
     """
     h, y = as_array("h", h), as_array("y", y, ndim=1)
     if h.shape[-1:] != y.shape:

