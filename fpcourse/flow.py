@@ -1,4 +1,4 @@
-"""Gradient flow of the loss L = 1/(2n) sum_i |f(x_i) - y_i|^2: exact for a constant kernel, solved for a network.
+"""Gradient flow of the loss ``1/(2n) sum_i |f(x_i) - y_i|^2``: exact for a constant kernel, solved for a network.
 
 While the tangent kernel K is constant, ``du/dt = -K (u - y) / n`` is linear, and one eigendecomposition of K / n gives
 every time at once: the residual along an eigenvector decays as ``exp(-lambda t)``, or as ``(1 - eta lambda)^step`` in

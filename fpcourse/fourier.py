@@ -459,10 +459,10 @@ class Projection:
     spectrum: np.ndarray  #: (K,) norm of the transform of the targets over the channels
     floor: float  #: its root mean square for labels unrelated to the inputs
     baseline: np.ndarray  #: (draws, K) spectra of permuted targets
-    trusted: np.ndarray  #: (K,) bool, where the spectrum exceeds both: read the errors there
+    trusted: np.ndarray  #: (K,) bool, where the spectrum exceeds both, and the errors mean something
     errors: np.ndarray  #: (T, K) relative errors by frequency
-    #: How much of a wave shows up at the next frequency, in [0, 1]: 0 for positions spread evenly. Near 1, for bunched
-    #: points, neighbouring frequencies have one error and one learning time.
+    #: How much of a wave shows up at the next frequency, 0 for positions spread evenly. Near 1, for bunched points,
+    #: neighbouring frequencies have one error and one learning time.
     leak: float
 
 
