@@ -66,6 +66,7 @@ def convert(master: Path, folder: Path) -> tuple[nbformat.NotebookNode, dict[str
         first = FIRST_CELL in cell.metadata.get("tags", [])
         cell.metadata = nbformat.from_dict({"tags": [FIRST_CELL]} if first else {})
         cell["id"] = "bootstrap" if first else f"cell-{i:02d}"
+        cell.source = cell.source.strip("\n")  # blank lines are left where a solution stood
     files = sorted((folder / "out" / "autograder" / "tests").glob("*.py"))
     return notebook, {path.stem: path.read_text("utf-8") for path in files}
 

@@ -40,6 +40,7 @@ def test_every_cell_of_the_copy_is_python(master):
         compile(source, "cell", "exec")
 
 
+@pytest.mark.slow
 @MASTERS
 def test_the_copy_runs_to_the_first_unanswered_question_and_says_so(master):
     cells = code(nbformat.read(copy_of(master), as_version=4))
