@@ -307,7 +307,7 @@ def distance(one, other):
     return np.sqrt(sum(((w - v) ** 2).sum() + ((b - c) ** 2).sum() for (w, b), (v, c) in zip(one, other, strict=True)))
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(st.lists(st.integers(1, 6), min_size=2, max_size=5), st.integers(0, 2**16), st.booleans())
 def test_matched_network_is_the_same_function_and_no_farther(widths, seed, odd):
     net, reference = random_layers(widths, seed), random_layers(widths, seed + 1)

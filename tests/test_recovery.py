@@ -292,6 +292,7 @@ def test_small_starts_complete_a_matrix_at_the_optimistic_sample_size(rank):
     assert errors["test_error"][:, 1].max() < 0.01
 
 
+@pytest.mark.slow
 def test_large_starts_do_not():
     errors = completion(1, [7], std=0.5, steps=800)
     assert errors["train_error"].max() < 1e-3
