@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from fpcourse.fourier import Diagnosis
 
+#: Meaning -> color. After :func:`use_style` these are names of matplotlib colors.
 COLORS = {
     "target": "#3b3b3b",
     "network": "#0072b2",

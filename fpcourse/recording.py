@@ -214,7 +214,7 @@ class Recorder:
 
     @property
     def targets(self) -> np.ndarray:
-        """What the outputs should become, (n, c) float64: y, or one-hot rows for classes (c known from the outputs)."""
+        """Targets of the outputs, (n, c) float64, either y or one-hot rows for classes; c is known from the outputs."""
         if self._targets is None:
             raise ValueError("targets are known after the first snapshot, where y was given or came with the batches")
         return self._targets
