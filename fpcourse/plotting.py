@@ -397,7 +397,13 @@ def sample_map(
 
 
 def neurons_on_circle(
-    axis: Axes, weights: ArrayLike, amplitudes: ArrayLike, *, marks: ArrayLike = (), title: str = ""
+    axis: Axes,
+    weights: ArrayLike,
+    amplitudes: ArrayLike,
+    *,
+    marks: ArrayLike = (),
+    colors: Sequence[str] | None = None,
+    title: str = "",
 ) -> None:
     """Draw the neurons (w, b) of a network in one dimension as spokes: direction, and amplitude as length.
 
@@ -409,6 +415,8 @@ def neurons_on_circle(
         (m, 2), none of them zero, and (m,) >= 0, drawn relative to the largest.
     marks : array-like
         (K, 2) directions for dashed rays.
+    colors : sequence of str, optional
+        A colour of spoke and point for each neuron, such as one for each sign of a; default: blue spokes, grey points.
 
     Examples
     --------
@@ -428,10 +436,18 @@ def neurons_on_circle(
         raise ValueError(f"weights must have shape (m, 2), amplitudes be >= 0, not all 0; got {unit.shape}")
     for mark in np.reshape(marks, (-1, 2)):
         axis.plot(*np.outer(mark / np.linalg.norm(mark), [0, 1.25]), "--", color=COLORS["theory"], lw=1.5)
+    spokes = rims = np.array(colors)
+    if colors is None:
+        spokes, rims = (np.repeat(COLORS[name], len(unit)) for name in ("network", "noise"))
+    require_same_length("weights", unit, "colors", spokes)
     ends = unit * (amplitudes / amplitudes.max())[:, None]
-    axis.add_collection(LineCollection(np.stack([0 * ends, ends], axis=1), colors=COLORS["network"], lw=1.5))
-    axis.plot(*ends.T, "o", ms=3, color=COLORS["network"])
-    axis.plot(*unit.T, ".", ms=4, color=COLORS["noise"], zorder=1)
+    axis.add_collection(LineCollection(np.stack([0 * ends, ends], axis=1), colors=spokes, lw=1.5))
+    for points, shades, style in (
+        (ends, spokes, {"marker": "o", "ms": 3}),
+        (unit, rims, {"marker": ".", "ms": 4, "zorder": 1}),
+    ):
+        for shade in np.unique(shades):
+            axis.plot(*points[shades == shade].T, ls="", color=str(shade), **style)
     axis.set(xlim=(-1.3, 1.3), ylim=(-1.3, 1.3), aspect="equal", title=title, xticks=[], yticks=[])
     axis.spines[:].set_visible(False)
 

@@ -184,6 +184,19 @@ def test_spokes_point_along_the_weights_with_relative_amplitudes():
             plotting.neurons_on_circle(axis, weights, bad)
 
 
+def test_spokes_and_points_take_the_colour_of_their_neuron():
+    _, axis = plt.subplots()
+    weights, amplitudes, colors = np.eye(2)[[0, 1, 0]] * 3, np.array([1.0, 2.0, 4.0]), ["red", "blue", "red"]
+    plotting.neurons_on_circle(axis, weights, amplitudes, colors=colors)
+    (spokes,) = axis.collections
+    np.testing.assert_allclose(spokes.get_colors()[:, [0, 2]], [[1, 0], [0, 1], [1, 0]])
+    drawn = [(line.get_color(), line.get_xydata().tolist()) for line in axis.lines]
+    assert drawn[:2] == [("blue", [[0, 0.5]]), ("red", [[0.25, 0], [1, 0]])]
+    assert drawn[2:] == [("blue", [[0, 1]]), ("red", [[1, 0], [1, 0]])]
+    with pytest.raises(ValueError, match="weights and colors"):
+        plotting.neurons_on_circle(axis, weights, amplitudes, colors=["red"])
+
+
 def test_cosine_matrix_brings_clusters_together():
     _, axis = plt.subplots()
     weights = np.array([[1.0, 1], [2, 0], [0, 3], [5, 0], [0, 1]])
