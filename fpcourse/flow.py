@@ -24,6 +24,7 @@ from fpcourse._arguments import as_array, as_count, as_points, as_positive, requ
 from fpcourse.trajectory import Trajectory
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
 ASYMMETRY = 1e-6  # of the largest entry: what float32 leaves of a symmetric matrix
@@ -177,6 +178,7 @@ def gradient_flow(
     centred: bool = False,
     method: str = "LSODA",
     rtol: float = 1e-6,
+    dtype: torch.dtype | None = None,
 ) -> Trajectory:
     """Follow ``d theta/dt = -dL/dtheta`` from the present parameters of ``model``, the limit of small steps.
 
@@ -186,7 +188,7 @@ def gradient_flow(
     Parameters
     ----------
     model : nn.Module
-        (n, ...) -> (n, c). It is copied in float64, on its device, and stays as it is.
+        (n, ...) -> (n, c). It is copied, on its device, and stays as it is.
     x, y : array_like
         (n, ...) inputs and (n, c) targets; vectors count as one column.
     times : array_like
@@ -196,6 +198,8 @@ def gradient_flow(
     method, rtol : str, float
         Of ``scipy.integrate.solve_ivp``; rtol is the relative error of a step. "LSODA" takes stiff problems and suits
         up to some hundred parameters P, since it stores a matrix (P, P); "RK23", rtol about 1e-3, suits wide networks.
+    dtype : torch.dtype, optional
+        Of the network, float64 by default. torch.float32 halves the time, and rtol >= 1e-4 asks for no more.
 
     Raises
     ------
@@ -211,9 +215,10 @@ def gradient_flow(
     """
     from scipy.integrate import solve_ivp
 
-    from fpcourse.training import SquareLoss  # torch: the rest of this module does without
+    from fpcourse.training import SquareLoss, square_loss  # torch: the rest of this module does without
 
-    times, loss = _increasing(times), SquareLoss(model, x, y)
+    times, precision = _increasing(times), {} if dtype is None else {"dtype": dtype}
+    loss = SquareLoss(model, x, y, **precision)
     start = loss.outputs(loss.start) if centred else 0.0
     loss.y = loss.y + start
     solver = {"method": method, "t_eval": times, "rtol": rtol, "atol": 1e-4 * rtol}
@@ -221,9 +226,10 @@ def gradient_flow(
     if not solved.success:
         raise RuntimeError(f"the gradient flow stopped at t = {solved.t[-1]:.3g}: {solved.message}")
     rows = np.transpose(solved.y)
-    outputs = [(loss.outputs(theta) - start).cpu().numpy() for theta in rows]
-    losses = [loss.value(theta) for theta in rows]
-    return Trajectory(times, np.stack(outputs), loss.x.cpu().numpy(), np.array(losses), rows)
+    outputs = [loss.outputs(theta) for theta in rows]
+    losses = [float(square_loss(each, loss.y)) for each in outputs]
+    outputs = np.stack([(each - start).cpu().numpy() for each in outputs])
+    return Trajectory(times, outputs, loss.x.cpu().numpy(), np.array(losses), rows)
 
 
 def box_frequencies(period: float, largest: float, *, dim: int = 1) -> np.ndarray:

@@ -169,9 +169,11 @@ class SquareLoss:
     Parameters
     ----------
     model : nn.Module
-        (n, ...) -> (n, c); it is copied in float64, on its device, and never changed.
+        (n, ...) -> (n, c); it is copied, on its device, and never changed.
     x, y : array_like
         (n, ...) and (n, c); vectors count as one column.
+    dtype : torch.dtype
+        Of the computation: torch.float64 or torch.float32.
 
     Attributes
     ----------
@@ -186,14 +188,16 @@ class SquareLoss:
     (5.0, array([5.]), array([[2.5]]))
     """
 
-    def __init__(self, model: nn.Module, x: ArrayLike, y: ArrayLike) -> None:
+    def __init__(self, model: nn.Module, x: ArrayLike, y: ArrayLike, *, dtype: torch.dtype = torch.float64) -> None:
         require_module("model", model, trainable=True)
-        self.model = copy.deepcopy(model).double()
+        as_choice("dtype", dtype, (torch.float32, torch.float64))
+        self.model = copy.deepcopy(model).to(dtype)
         self.parameters = list(self.model.parameters())
         self.trained = self.flat(torch.full_like(p, float(p.requires_grad)) for p in self.parameters)
         self.model.requires_grad_(True)
         arrays = as_inputs("x", x), as_points("y", y)
-        self.x, self.y = (torch.as_tensor(array, device=self.parameters[0].device) for array in arrays)
+        device = self.parameters[0].device
+        self.x, self.y = (torch.as_tensor(array, dtype=dtype, device=device) for array in arrays)
         with accepted_by_model("x", self.x.shape):
             outputs = require_tensor(self.model(self.x))
         if outputs.shape != self.y.shape:
@@ -205,16 +209,20 @@ class SquareLoss:
         """Return tensors as one vector (P,) float64."""
         return torch.cat([tensor.detach().reshape(-1).double() for tensor in tensors]).cpu().numpy()
 
+    def function(self, theta: np.ndarray) -> Tensor:
+        """Put ``theta`` into the model and return f(x; theta), (n, c), to be differentiated."""
+        vector = torch.tensor(theta, dtype=self.x.dtype, device=self.x.device)
+        nn.utils.vector_to_parameters(vector, self.parameters)
+        return self.model(self.x)
+
     def at(self, theta: np.ndarray) -> Tensor:
         """Put ``theta`` into the model and return the loss, to be differentiated."""
-        nn.utils.vector_to_parameters(torch.tensor(theta, device=self.x.device), self.parameters)
-        return square_loss(self.model(self.x), self.y)
+        return square_loss(self.function(theta), self.y)
 
     def outputs(self, theta: np.ndarray) -> Tensor:
         """Return f(x; theta), (n, c), without a gradient."""
         with torch.no_grad():
-            self.at(theta)
-            return self.model(self.x)
+            return self.function(theta)
 
     def value(self, theta: np.ndarray) -> float:
         """Return the loss at ``theta``."""
@@ -231,7 +239,7 @@ class SquareLoss:
         gradient = torch.cat([each.reshape(-1) for each in gradients])
 
         def product(vector: np.ndarray) -> np.ndarray:
-            direction = torch.as_tensor(self.trained * vector.ravel(), device=gradient.device)
+            direction = torch.as_tensor(self.trained * vector.ravel(), dtype=gradient.dtype, device=gradient.device)
             return self.trained * self.flat(
                 torch.autograd.grad(gradient, self.parameters, direction, retain_graph=True)
             )

@@ -273,6 +273,19 @@ def test_centred_gradient_flow_is_that_of_the_antisymmetric_pair():
     )
 
 
+def test_gradient_flow_in_float32_is_that_in_float64():
+    torch.manual_seed(5)
+    model, x, y = lazy_pair(2, 200), np.random.default_rng(6).standard_normal((8, 2)), np.ones(8)
+    options = {"method": "RK23", "rtol": 1e-4}
+    double = gradient_flow(model, x, y, [0.0, 1.0, 10.0], **options)
+    single = gradient_flow(model, x, y, [0.0, 1.0, 10.0], dtype=torch.float32, **options)
+    assert single.outputs.dtype == np.float32 and double.outputs.dtype == np.float64
+    assert np.abs(double.outputs[-1] - double.outputs[0]).max() > 0.1
+    np.testing.assert_allclose(single.outputs, double.outputs, atol=1e-4)
+    with pytest.raises(ValueError, match="dtype"):
+        gradient_flow(model, x, y, [1.0], dtype=torch.float16)
+
+
 def test_frozen_parameters_stay():
     torch.manual_seed(4)
     model = MLP([1, 4, 1])
