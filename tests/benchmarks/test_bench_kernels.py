@@ -54,17 +54,18 @@ def sphere(n=2000, d=10):
 
 
 def flow_problem(n=2000, n_test=200, last=1e3):
-    """A kernel, targets, 100 times from .1 to ``last`` over the largest eigenvalue, and 200 test points."""
+    """A kernel, targets, 100 times from .1 to ``last`` over the largest rate, and 200 test points."""
     x = sphere(n + n_test, 3)
     kernel = two_layer_ntk(x, x[:n], bias=True, trained="both")
-    times = np.geomspace(1e-1, last, 100) / (n / 3)  # n / 3: about the largest eigenvalue
+    times = np.geomspace(1e-1, last, 100) * 3  # 1 / 3: about the largest rate, an eigenvalue of K / n
     return {"kernel": kernel[:n], "y": x[:n, 0] * x[:n, 1], "times": times, "kernel_test": kernel[n:]}
 
 
 def ode_flow(kernel, y, times, kernel_test, method):
     """The yardstick: a solver on the joint system, to ten digits. "DOP853" is Runge-Kutta of order 8, whose steps are
     bounded by the largest eigenvalue; "BDF" is implicit, takes steps of any length and factors a matrix for them."""
-    joint, n = np.vstack([kernel, kernel_test]), len(y)
+    n = len(y)
+    joint = np.vstack([kernel, kernel_test]) / n
     options = {"method": method, "t_eval": times, "rtol": 1e-10, "atol": 1e-12}
     if method == "BDF":
         options["jac"] = np.hstack([-joint, np.zeros((len(joint), len(kernel_test)))])

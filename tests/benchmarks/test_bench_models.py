@@ -14,12 +14,12 @@ MEMBERS, WIDTHS = 32, [1, 50, 50, 1]
 X = np.linspace(-np.pi, np.pi, 61)
 SETTINGS = {"steps": 500, "learning_rate": 1e-3, "snapshots": [0, 500], "progress": False}
 
-COMPUTES = """checks, claims, critical_points, data, diagnosis, embedding, flow, fourier, harmonics, images, kernels, \
-landscape, models, phases, recording, recovery, settings, sweep, training, trajectory"""
+COMPUTES = """claims, data, flow, fourier, images, kernels, landscape, models, neurons, recording, recovery, settings, \
+sphere, sweep, training, trajectory"""
 IMPORTS = {
     "torch": "import torch",
     "torch, fpcourse": f"import torch; from fpcourse import {COMPUTES}",
-    "torch, fpcourse with figures": f"import torch; from fpcourse import {COMPUTES}, plotting, interactive, live",
+    "torch, fpcourse with figures": f"import torch; from fpcourse import {COMPUTES}, plotting, interactive",
 }
 
 

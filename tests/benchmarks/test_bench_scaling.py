@@ -34,7 +34,7 @@ def infinite_width(n):
 
 def flow(n):
     x = sphere(n, 3)
-    kernel, times = two_layer_ntk(x, bias=True, trained="both"), np.geomspace(0.1, 1e3, 100) / n
+    kernel, times = two_layer_ntk(x, bias=True, trained="both"), np.geomspace(0.1, 1e3, 100)
     return lambda: kernel_flow(kernel, x[:, 0] * x[:, 1], times)
 
 
