@@ -62,8 +62,8 @@ def solved(notebook: dict, student_id: str) -> dict:
     return notebook
 
 
-def with_cell(notebook: dict, source: str, place: int = 3) -> dict:
-    """The notebook with one more code cell."""
+def with_cell(notebook: dict, source: str, place: int = 4) -> dict:
+    """The notebook with one more code cell; by default behind title, first cell, id and imports."""
     cell = {"cell_type": "code", "metadata": {}, "source": source, "outputs": [], "execution_count": None}
     return notebook | {"cells": [*notebook["cells"][:place], cell, *notebook["cells"][place:]]}
 
@@ -93,7 +93,9 @@ def broken(notebook: dict, other: dict) -> dict[str, bytes]:
 def plumbing(notebook: dict) -> dict[str, bytes]:
     """Good submissions that came through careless hands, by name."""
     text = json.dumps(notebook, indent=1, ensure_ascii=False)
-    windows = json.loads(json.dumps(notebook).replace("\\n", "\\r\\n"))
+    windows = notebook | {
+        "cells": [cell | {"source": cell["source"].replace("\n", "\r\n")} for cell in notebook["cells"]]
+    }
     return {
         "stripped.ipynb": json.dumps(stripped(notebook)).encode(),
         "windows.ipynb": json.dumps(windows, indent=1).replace("\n", "\r\n").encode(),
