@@ -65,7 +65,9 @@ def test_nudft_on_a_uniform_grid_is_the_fft():
 
 
 @pytest.mark.skipif(platform.machine() == "aarch64", reason="finufft comes as no wheel for Linux on ARM")
-@pytest.mark.parametrize(("d", "shape"), [(1, (3000,)), (2, (3000, 3)), (3, (2, 3000, 4))])
+@pytest.mark.parametrize(
+    ("d", "shape"), [(1, (3000,)), (2, (3000, 3)), pytest.param(3, (2, 3000, 4), marks=pytest.mark.slow)]
+)
 def test_nudft_is_the_same_with_and_without_finufft(monkeypatch, d, shape):
     assert fourier.finufft is not None, "finufft is pinned in requirements.txt"
     rng = np.random.default_rng(2)
