@@ -61,7 +61,7 @@ homework: $(VENV)/installed  ## the students' copies from the masters
 	$(BIN)/python -m fpcourse.grading.assign
 
 grade: $(VENV)/installed  ## make grade FOLDER=... ASSIGNMENT=2 OUT=...: submissions into marks (fpcourse/grading/README.md)
-	$(BIN)/python -m fpcourse.grading $(FOLDER) --assignment $(ASSIGNMENT) --out $(OUT)
+	$(BIN)/python -m fpcourse.grading "$(FOLDER)" --assignment $(ASSIGNMENT) --out "$(OUT)"
 
 # requirements-hashed.txt from requirements.txt, for Linux, macOS and Windows. Takes the uv of an environment made before.
 # UPGRADE=--upgrade also renews what nobody asked for by name. Left out is what torch asks for on Linux with a GPU:
