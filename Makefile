@@ -11,7 +11,7 @@ TEST_ENVIRONMENT = FPCOURSE_SEED=1 TQDM_DISABLE=1 $(THREADS)
 PYTEST = $(BIN)/python -m pytest
 NBVAL = --nbval-lax --nbval-current-env --nbval-cell-timeout=300 --ignore-glob='*/homework.ipynb'
 
-.PHONY: help check lint book page test portable pdf links claims performance lab homework grade pins licences fork clean
+.PHONY: help check lint book page test portable pdf links claims falsify performance lab homework grade pins licences fork clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -44,6 +44,9 @@ portable: $(VENV)/installed  ## the package's tests as other processors compute
 claims: $(VENV)/installed  ## every claim at the seeds 0 to SEEDS - 1 (20: an hour and a half; may be stopped and continued)
 	$(BIN)/python tests/tools/every_seed.py --seeds $(SEEDS)
 SEEDS = 20
+
+falsify: $(VENV)/installed  ## which planted error makes each claim false (tests/falsify)
+	$(BIN)/python tests/tools/falsify.py --jobs 2
 
 performance: $(VENV)/installed  ## the tables of "How fast is it?", on a machine that does nothing else
 	$(BIN)/python tests/benchmarks/report.py

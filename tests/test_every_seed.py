@@ -33,22 +33,27 @@ def small_book(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_it_finds_the_seeds_that_fail_and_the_least_margins(small_book, capfd):
+def test_it_finds_the_seeds_that_fail_and_the_distance_to_the_bounds(small_book, capfd):
     assert every_seed.main(["--seeds", "2", "--jobs", "1"]) == 1
     assert "chapters/one.ipynb at seed 1: AssertionError: claim fails: fails at seed 1" in capfd.readouterr().out
     rows = {row["claim"]: row for row in csv.DictReader(every_seed.CLAIMS.open())}
-    assert rows["fails at seed 1"]["least value"] == "0" and rows["fails at seed 1"]["least margin"] == "-1"
+    assert rows["fails at seed 1"]["least"] == "0"
     thin = rows["thinner with every seed"]
-    assert (thin["least value"], thin["largest value"], thin["least margin"], thin["at seed"]) == (
-        "9",
-        "10",
-        "0.8",
-        "1",
-    )
+    expected = np.log([10, 9]).mean() - np.log(5)
+    assert float(thin["deviations"]) == pytest.approx(expected / np.log([10, 9]).std(ddof=1), rel=1e-3)
+    assert (thin["least"], thin["largest"], thin["above"], thin["below"]) == ("9", "10", "5", "")
+    assert thin["one value at all seeds"] == "False"
     line = every_seed.PAGE.read_text().splitlines()[-1]
-    assert line.startswith("| [one](../one.ipynb) | 2 | `·1` | -1 | fails at seed 1 |")
+    assert line.startswith("| [one](../one.ipynb) | 2 | `·1` | 0.0 | fails at seed 1 | 0 |")
     if sys.platform == "linux":  # the kernel and numpy take more than 50 MB, and this notebook no gigabyte
         assert 50 < int(line.split("|")[-2]) < 1000
+
+
+def test_the_distance_to_a_bound_is_counted_in_standard_deviations():
+    assert every_seed.deviations(np.array([1.0, 3.0]), np.array([-2.0, -2.0]), 1) == pytest.approx(4 / 2**0.5)
+    assert every_seed.deviations(np.array([1.0, 4.0]), np.array([8.0, 8.0]), -1) == pytest.approx(2**0.5)
+    assert every_seed.deviations(np.array([1.0, 1.0]), np.array([0.5, 0.5]), 1) == np.inf
+    assert every_seed.deviations(np.array([1.0, 2.0]), np.array([np.nan, np.nan]), 1) == np.inf
 
 
 def test_a_full_disk_is_not_kept_as_a_failing_claim(small_book):
@@ -65,8 +70,8 @@ def test_only_what_has_changed_runs_again(small_book, monkeypatch, pins):
 
     def count(notebook, seed, version):
         ran.append((seed, version))
-        result = dict.fromkeys(("values", "margins", "seconds", "peak_mb"), np.ones(1))
-        return result | {"names": np.array(["a"]), "errors": np.array([], dtype=str)}
+        result = dict.fromkeys(("least", "largest", "above", "below", "holds", "seconds", "peak_mb"), np.ones(1))
+        return result | {"claims": np.array(["a"]), "errors": np.array([], dtype=str)}
 
     monkeypatch.setattr(every_seed, "run_notebook", count)
     for _ in range(2):

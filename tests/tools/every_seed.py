@@ -4,8 +4,10 @@ Some notebooks alone: ``python tests/tools/every_seed.py --seeds 20 chapters/1_m
 Runs every notebook of the book at the seeds 0, 1, ..., two at a time on one thread each, and prints a line for each.
 Results are kept in _build/claims, so that a run that was stopped goes on where it was, and only what has changed since
 (its code, the modules it imports, the data, the pins) runs again. With all notebooks it writes two tables:
-tests/reports/claims.csv, a row for each claim with its least margin over the seeds, and the page every_seed.md of the
-book, a row for each notebook, with its time and its memory. Ends with status 1 where a claim fails at any seed.
+tests/reports/claims.csv, a row for each claim with the distance of its measurements to the bound in standard
+deviations over the seeds, and the page every_seed.md of the book, a row for each notebook, with its time and its
+memory. Ends with status 1 where a claim fails at any seed. ``--first 100`` begins at seed 100, for seeds that nobody
+has tuned on, and writes no table.
 """
 
 from __future__ import annotations
@@ -49,14 +51,16 @@ def notebooks() -> list[str]:
     return [path for path in paths if (REPOSITORY / path).exists()]
 
 
-def run_notebook(notebook: str, seed: int, version: str) -> dict[str, np.ndarray]:
+def run_notebook(notebook: str, seed: int, version: str, book: nbformat.NotebookNode | None = None) -> dict:
     """Run one notebook at one seed in a kernel of its own; ``version`` is there to name the result after.
+
+    ``book`` runs in its place where given, with errors planted, say.
 
     Figures are made but not drawn. A cell that fails does not stop the others, so that all failing claims are found.
     Raises RuntimeError where the machine, not the notebook, made a cell fail: kept, it would count as a failing claim.
     """
     path = REPOSITORY / notebook
-    book = nbformat.read(path, as_version=4)
+    book = nbformat.read(path, as_version=4) if book is None else book
     if sys.platform == "linux":
         book.cells.append(nbformat.v4.new_code_cell(PEAK))
     started = time.monotonic()
@@ -74,29 +78,52 @@ def run_notebook(notebook: str, seed: int, version: str) -> dict[str, np.ndarray
     errors = [f"{output.ename}: {output.evalue}".splitlines()[0] for output in failed]
     if any(output.ename in ("OSError", "MemoryError") for output in failed):
         raise RuntimeError(f"{notebook} at seed {seed} was short of disk or memory, and is not kept: {errors}")
-    return {
-        "names": np.array([row["name"] for row in rows], dtype=str),
-        "values": np.array([float(row["value"]) for row in rows]),
-        "margins": np.array([float(row["margin"]) for row in rows]),
+    numbers = {
+        key: np.array([np.nan if row[key] is None else float(row[key]) for row in rows])
+        for key in ("least", "largest", "above", "below")
+    }
+    return numbers | {
+        "claims": np.array([row["claim"] for row in rows], dtype=str),
+        "holds": np.array([row["holds"] for row in rows], dtype=bool),
         "errors": np.array(errors, dtype=str),
         "seconds": np.array(time.monotonic() - started),
         "peak_mb": np.array(peak_mb),
     }
 
 
-def thinnest(results: list[dict]) -> list[tuple[str, float, float, float, int]]:
-    """For each claim of a notebook: name, least and largest value, least margin and the seed where it is least."""
-    names = list(dict.fromkeys(name for result in results for name in result["names"].tolist()))
+def deviations(measured: np.ndarray, bound: np.ndarray, sign: int) -> float:
+    """How many standard deviations over the seeds lie between the mean and the bound, of logarithms where all are > 0.
+
+    inf where there is no such bound, or all seeds measure the same.
+    """
+    measured, bound = measured[~np.isnan(bound)], bound[~np.isnan(bound)]
+    if not len(bound) or np.ptp(measured) == 0 or np.isinf(bound).any():
+        return np.inf
+    if (measured > 0).all() and (bound > 0).all():
+        measured, bound = np.log(measured), np.log(bound)
+    return float(sign * np.mean(measured - bound) / np.std(measured, ddof=1))
+
+
+def by_claim(results: list[dict]) -> list[dict]:
+    """For each claim of a notebook its range, its bounds and its distance to them over the seeds, one result each."""
     rows = []
-    for name in names:
-        found = [
-            (margin, seed, value)
-            for seed, result in enumerate(results)
-            for other, value, margin in zip(result["names"], result["values"], result["margins"], strict=True)
-            if other == name
-        ]
-        values = [value for _, _, value in found]
-        rows.append((name, min(values), max(values), *min(found)[:2]))
+    for claim in dict.fromkeys(claim for result in results for claim in result["claims"].tolist()):
+        found = {
+            key: np.concatenate([result[key][result["claims"] == claim] for result in results])
+            for key in ("least", "largest", "above", "below", "holds")
+        }
+        distance = min(deviations(found["least"], found["above"], 1), deviations(found["largest"], found["below"], -1))
+        rows.append(
+            {
+                "claim": claim,
+                "least": found["least"].min(),
+                "largest": found["largest"].max(),
+                "above": np.nanmean(found["above"]) if not np.isnan(found["above"]).all() else "",
+                "below": np.nanmean(found["below"]) if not np.isnan(found["below"]).all() else "",
+                "deviations": distance,
+                "one value at all seeds": bool(np.ptp(found["least"]) == 0 and np.ptp(found["largest"]) == 0),
+            }
+        )
     return rows
 
 
@@ -107,31 +134,34 @@ def write_tables(table: dict[str, list[dict]], seeds: int) -> None:
         "",
         f"Every notebook of the book, run at the seeds 0 to {seeds - 1} by `make claims SEEDS={seeds}`. In the third"
         " column each seed has a sign, in order: a dot where every claim holds, else how many fail (+ for more than"
-        " nine). The margin is the distance of a measured value to its bound, as a fraction of the bound; the least one"
-        " over all claims and seeds is given, with its claim. It is small by nature where two numbers are claimed to"
-        " agree, to a thousandth, say, and where a share near one has to lie above a bound near one. The values of all"
-        " claims stand in `tests/reports/claims.csv`. The last columns are the median time of a run, from the start of"
-        " its kernel to its end, on one thread and two runs side by side, and the most memory that a kernel ever held.",
+        " nine). The fourth says how far a claim's measurements lie from its bound, in standard deviations over the"
+        " seeds (of logarithms where all are positive): the least of the notebook's claims, which the fifth names. The"
+        " sixth counts the claims that measure the same at every seed: nothing in them is random, or they count."
+        " The range of each claim stands in `tests/reports/claims.csv`. The last columns are the median time of a run,"
+        " from the start of its kernel to its end, on one thread and two runs side by side, and the most memory that a"
+        " kernel ever held.",
         "",
-        "| notebook | claims | seeds | least margin | of the claim | s | MB |",
-        "|---|---|---|---|---|---|---|",
+        "| notebook | claims | seeds | least distance | of the claim | same | s | MB |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     written = io.StringIO()
     rows = csv.writer(written, lineterminator="\n")
-    rows.writerow(["notebook", "claim", "least value", "largest value", "least margin", "at seed"])
     for notebook, results in table.items():
-        claims = thinnest(results)
-        rows.writerows([notebook, name, *(f"{x:.4g}" for x in (low, high, margin)), seed]
-                       for name, low, high, margin, seed in claims)  # fmt: skip
+        claims = by_claim(results)
+        if notebook == next(iter(table)):
+            rows.writerow(["notebook", *claims[0]])
+        rows.writerows([notebook, *(f"{x:.4g}" if isinstance(x, float) else x for x in row.values())] for row in claims)
         failing = [len(result["errors"]) for result in results]
         marks = "".join("·" if n == 0 else str(n) if n < 10 else "+" for n in failing)
-        name, _, _, margin, _ = min(claims, key=lambda row: row[3], default=("", 0, 0, np.nan, 0))
+        nearest = min(claims, key=lambda row: row["deviations"], default={"claim": "", "deviations": np.inf})
+        same = sum(row["one value at all seeds"] for row in claims)
         seconds = np.median([result["seconds"] for result in results])
         peak_mb = np.max([result["peak_mb"] for result in results])
         label = Path(notebook).stem
         lines.append(
             f"| [{label}](../{Path(notebook).relative_to('chapters')}) | {len(claims)} | `{marks}` "
-            f"| {margin:.2g} | {name.replace('|', chr(92) + '|')} | {seconds:.0f} | {peak_mb:.0f} |"
+            f"| {nearest['deviations']:.1f} | {nearest['claim'].replace('|', chr(92) + '|')} | {same} "
+            f"| {seconds:.0f} | {peak_mb:.0f} |"
         )
     for path, text in ((CLAIMS, written.getvalue()), (PAGE, "\n".join(lines) + "\n")):
         with written_whole(path) as file:  # however a run ends
@@ -143,22 +173,23 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("notebooks", nargs="*", help="from the repository's root; all of the book where none is given")
     parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--first", type=int, default=0, help="the first seed; any but 0 writes no table")
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args(arguments)
     chosen = options.notebooks or notebooks()
     points = [
         {"notebook": notebook, "seed": seed, "version": version_of(REPOSITORY / notebook, REPOSITORY)}
         for notebook in chosen
-        for seed in range(options.seeds)
+        for seed in range(options.first, options.first + options.seeds)
     ]
     with joblib.parallel_config(backend="loky", n_jobs=options.jobs):
         results = sweep.run(run_notebook, points, folder=KEPT)
     table = {name: results[i * options.seeds : (i + 1) * options.seeds] for i, name in enumerate(chosen)}
     for notebook, runs in table.items():
-        for seed, result in enumerate(runs):
+        for seed, result in enumerate(runs, options.first):
             for error in result["errors"]:
                 print(f"{notebook} at seed {seed}: {error}")
-    if not options.notebooks:
+    if not options.notebooks and not options.first:
         write_tables(table, options.seeds)
     failing = sum(bool(len(result["errors"])) for result in results)
     print(f"{len(results)} runs, {failing} with a claim that fails")
