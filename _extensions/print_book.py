@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser, sync_playwright
 from pypdf import PdfWriter
 from sphinx_external_toc.parsing import parse_toc_yaml
 
@@ -30,38 +30,39 @@ def published_at() -> str:
     return re.search(r'rel="canonical" href="(.*)index.html"', (BOOK / "index.html").read_text("utf-8")).group(1)
 
 
-def printed(pages: list[str]) -> Iterator[tuple[str, bytes]]:
+def printed(browser: Browser, pages: list[str]) -> Iterator[tuple[str, bytes]]:
     """(title, PDF) of each page, with its equations and its figures drawn."""
-    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if chromium is None:
-        sys.exit("there is no chromium: apt-get install chromium")
     address = published_at()
 
     def local(url: str) -> str:
         return unquote(urlsplit(url.removeprefix(address)).path)
 
-    with sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        page = browser.new_page(viewport=BETWEEN_MARGINS)
-        page.route("**/*", lambda route: route.abort())
-        page.route(f"{address}**", lambda route: route.fulfill(path=BOOK / local(route.request.url)))
-        for name in pages:
-            page.goto(f"{address}{name}.html", wait_until="load")
-            page.evaluate("window.MathJax?.startup?.promise")
-            for figure in page.query_selector_all("figure.fpc-scrub"):
-                figure.scroll_into_view_if_needed()
-            page.wait_for_function("!document.querySelector('figure.fpc-scrub:not(.fpc-ready)')")
-            margin = dict.fromkeys(("top", "right", "bottom", "left"), MARGIN)
-            title = page.evaluate("document.querySelector('.bd-article h1')?.firstChild.textContent")
-            yield title or name, page.pdf(format="A4", margin=margin, scale=SCALE, print_background=True)
-        browser.close()
+    page = browser.new_page(viewport=BETWEEN_MARGINS)
+    page.route("**/*", lambda route: route.abort())
+    page.route(f"{address}**", lambda route: route.fulfill(path=BOOK / local(route.request.url)))
+    for name in pages:
+        page.goto(f"{address}{name}.html", wait_until="load")
+        page.evaluate("window.MathJax?.startup?.promise")
+        for figure in page.query_selector_all("figure.fpc-scrub"):
+            figure.scroll_into_view_if_needed()
+        page.wait_for_function("!document.querySelector('figure.fpc-scrub:not(.fpc-ready)')")
+        margin = dict.fromkeys(("top", "right", "bottom", "left"), MARGIN)
+        title = page.evaluate("document.querySelector('.bd-article h1')?.firstChild.textContent")
+        yield title or name, page.pdf(format="A4", margin=margin, scale=SCALE, print_background=True)
+    page.close()
 
 
 def main() -> None:
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if chromium is None:
+        sys.exit("there is no chromium: apt-get install chromium")
     out = PdfWriter()
-    for title, pdf in printed([str(page) for page in parse_toc_yaml(REPOSITORY / "_toc.yml")]):
-        out.append(io.BytesIO(pdf), outline_item=title)
-        print(f"{len(out.pages):4d} pages, with {title}")
+    with sync_playwright() as running:
+        browser = running.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        for title, pdf in printed(browser, [str(page) for page in parse_toc_yaml(REPOSITORY / "_toc.yml")]):
+            out.append(io.BytesIO(pdf), outline_item=title)
+            print(f"{len(out.pages):4d} pages, with {title}")
+        browser.close()
     out.add_metadata({"/Title": "The frequency principle: from phenomena to theory"})
     out.write(BOOK.parent / "book.pdf")
 

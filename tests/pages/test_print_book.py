@@ -2,23 +2,17 @@
 
 import io
 import re
-import shutil
-import sys
 
+import print_book
 import pytest
-from test_pages import BOOK, REPOSITORY, unavailable
+from test_pages import BOOK, unavailable
 
 
-def test_a_page_prints_with_its_figures_drawn_and_links_to_the_published_book(monkeypatch):
+def test_a_page_prints_with_its_figures_drawn_and_links_to_the_published_book(browser):
     if not (BOOK / "index.html").exists():
         unavailable("the book is not built: make book")
-    if not any(map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))):
-        unavailable("there is no chromium: apt-get install chromium")
     pypdf = pytest.importorskip("pypdf")
-    monkeypatch.setattr(sys, "path", [*sys.path, str(REPOSITORY / "_extensions")])
-    import print_book
-
-    ((title, content),) = print_book.printed(["chapters/fourier_primer"])
+    ((title, content),) = print_book.printed(browser, ["chapters/fourier_primer"])
     pages = pypdf.PdfReader(io.BytesIO(content)).pages
     text = " ".join(page.extract_text() for page in pages)
     assert title == "Fourier primer" and title in text
