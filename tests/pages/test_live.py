@@ -3,15 +3,18 @@
 Takes no built book: the figures stand alone on a page opened from a file, as in a download.
 """
 
-from pathlib import Path
+import re
 
+import book_live
 import numpy as np
 import pytest
 import torch
+from live_posters import page_of
+from test_pages import DESKTOP, PHONE, complaint
 
 from fpcourse import flow, fourier, kernels, models, training
 
-LIVE = Path(__file__).resolve().parents[2] / "_extensions" / "live"
+NAMES = sorted(path.stem for path in book_live.LIVE.glob("*.js") if path.stem not in ("engine", "frame"))
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +22,7 @@ def engine(browser):
     """A page that holds the engine and nothing else."""
     page = browser.new_page()
     page.set_content("<title>engine</title>")
-    page.add_script_tag(path=LIVE / "engine.js")
+    page.add_script_tag(path=book_live.LIVE / "engine.js")
     yield lambda code, *given: page.evaluate(f"async given => {{ const e = fpc.engine(); {code} }}", list(given))
     page.close()
 
@@ -141,3 +144,143 @@ def test_errors_of_the_worker_arrive(engine):
         """return fpc.worker()("interpolate", { kernel: [-1], y: [1], test: [1] }).catch(e => e.message);"""
     )
     assert message == "the kernel must be positive semi-definite"
+
+
+@pytest.fixture
+def play(browser, tmp_path):
+    """Open a figure from a file; afterwards nothing has gone wrong and no host has been asked."""
+    contexts, wrong = [], []
+
+    def opened(name, state="", viewport=DESKTOP, **options):
+        path = tmp_path / f"{name}.html"
+        path.write_text(page_of(name), "utf-8")
+        contexts.append(browser.new_context(viewport=viewport, has_touch=viewport is PHONE, **options))
+        page = contexts[-1].new_page()
+        page.on("request", lambda got: None if got.url.startswith(("file:", "blob:")) else wrong.append(got.url))
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("console", lambda line: wrong.append(line.text) if complaint(line) else None)
+        page.goto(path.as_uri() + (f"#live-{name}?{state}" if state else ""))
+        page.wait_for_selector(".fpc-on")
+        page.wait_for_function("document.querySelector('.fpc-status').textContent")
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert wrong == []
+
+
+def says(page) -> str:
+    return page.text_content(".fpc-status")
+
+
+def wait_until_it_says(page, pattern: str) -> None:
+    page.wait_for_function(
+        "pattern => RegExp(pattern).test(document.querySelector('.fpc-status').textContent)", arg=pattern, polling=50
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_figure_fits_and_is_accessible_in_both_themes(play, name):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    page = play(name, viewport=PHONE)
+    page.evaluate("document.querySelectorAll('details').forEach(fold => (fold.open = true))")
+    assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    assert page.evaluate("[...document.querySelectorAll('.fpc-lab svg text')].every(t => t.getBBox().width >= 0)")
+    for theme in ("light", "dark"):
+        page.evaluate("theme => (document.documentElement.dataset.theme = theme)", theme)
+        found = axe.run(page, context={"include": [".fpc-lab"]}, options={"preload": False}).response["violations"]
+        assert [(finding["id"], finding["nodes"][0]["html"]) for finding in found] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_poster_stands_there_on_paper_and_without_scripts(play, name):
+    held = book_live.figure(name)
+    assert held.count("<svg") >= 1 and "takes JavaScript" in held
+    page = play(name)
+    page.evaluate(
+        "document.querySelector('.fpc-lab').insertAdjacentHTML('afterbegin', '<div class=fpc-poster>p</div>')"
+    )
+    assert not page.is_visible(".fpc-poster")
+    page.emulate_media(media="print")
+    assert page.is_visible(".fpc-poster") and not page.is_visible(".fpc-body")
+
+
+def test_all_figures_together_are_small():
+    assert sum(path.stat().st_size for path in book_live.LIVE.iterdir()) <= 150_000
+
+
+# --- train
+
+
+def learning_times(page) -> dict[int, int]:
+    return {int(k): int(step) for k, step in re.findall(r"k = (\d+) learned at step (\d+)", says(page))}
+
+
+def test_low_frequencies_are_learned_first_and_the_page_never_stalls(play):
+    page = play("train")
+    page.evaluate("""() => {
+        Object.assign(window, { long: [], frames_drawn: 0 });
+        const note = list => list.getEntries().forEach(entry => long.push(entry.duration));
+        new PerformanceObserver(note).observe({ type: "longtask" });
+        const status = document.querySelector(".fpc-status");
+        new MutationObserver(() => (frames_drawn += 1)).observe(status, { childList: true });
+    }""")
+    page.click(".fpc-play")
+    page.wait_for_timeout(1000)
+    drawn = page.evaluate("frames_drawn")
+    wait_until_it_says(page, "k = 5 learned")
+    times = learning_times(page)
+    assert times[1] < times[3] < times[5]
+    assert drawn >= 15  # frames in a second: 30 and more where the machine does nothing else
+    assert page.evaluate("Math.max(0, ...long)") < 100  # and no task above 50 ms there
+
+
+def test_a_reader_changes_and_draws_the_target(play):
+    page = play("train")
+    page.focus("[data-key=k9]")
+    page.keyboard.press("End")
+    wait_until_it_says(page, "k = 9 not yet")
+    page.wait_for_function("location.hash === '#live-train?k9=3'")
+    box = page.query_selector(".fpc-stage svg").bounding_box()
+    page.mouse.move(box["x"] + 60, box["y"] + 60)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] - 20, box["y"] + 150, steps=5)
+    page.mouse.up()
+    page.wait_for_function("location.hash.includes('drawn=')")
+    assert "k = 1 not yet" in says(page) and "k = 9" not in says(page)
+    drawn = page.evaluate("location.hash")
+    page.click("text=Reset")
+    page.wait_for_function("!location.hash")
+    assert "k = 5 not yet" in says(page)
+    again = play("train", drawn.partition("?")[2])
+    assert "k = 1 not yet" in says(again) and "k = 5" not in says(again)
+
+
+def test_an_address_reproduces_a_setting_and_training_stops_out_of_sight(play):
+    page = play("train", "activation=relu&optimizer=gradient+descent&rate=0.02&k3=0&width=7", viewport=PHONE)
+    assert "k = 3" not in says(page)
+    state = page.evaluate("document.querySelector('.fpc-lab').lab.state")
+    chosen = {key: state[key] for key in ("activation", "optimizer", "rate", "width")}
+    assert chosen == {"activation": "relu", "optimizer": "gradient descent", "rate": 0.02, "width": 64}
+    page.tap(".fpc-play")
+    wait_until_it_says(page, "k = 1 learned")
+    page.evaluate("document.body.insertAdjacentHTML('afterbegin', '<div style=height:300vh></div>'); scrollTo(0, 0)")
+    page.wait_for_timeout(300)
+    stopped = says(page)
+    page.wait_for_timeout(300)
+    assert says(page) == stopped
+    page.evaluate("document.querySelector('.fpc-lab').scrollIntoView()")
+    page.wait_for_function("said => document.querySelector('.fpc-status').textContent !== said", arg=stopped)
+
+
+def test_reduced_motion_draws_a_picture_now_and_then(play):
+    page = play("train", reduced_motion="reduce")
+    page.evaluate("""() => {
+        window.at = [];
+        new MutationObserver(() => at.push(performance.now())).observe(document.querySelector(".fpc-status"),
+            { childList: true });
+        document.querySelector(".fpc-play").click();
+    }""")
+    page.wait_for_function("at.length >= 3")
+    assert page.evaluate("Math.min(at[1] - at[0], at[2] - at[1])") > 500
