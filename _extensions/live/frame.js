@@ -42,11 +42,25 @@
     return String(Number(value.toPrecision(3))).replace("-", "−");
   }
 
+  /* A drawn curve in the address: each value, between -reach and reach, in two letters. */
+  const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+  const encode = (y, reach) =>
+    Array.from(y, (value) => {
+      const level = Math.round(clip((value / reach + 1) / 2, 0, 1) * 4094); // even, so that 0 is exact
+      return LETTERS[level >> 6] + LETTERS[level & 63];
+    }).join("");
+  const decode = (text, n, reach) =>
+    Float64Array.from({ length: n }, (_, j) => {
+      const [high, low] = [0, 1].map((i) => LETTERS.indexOf(text[2 * j + i]));
+      return high < 0 || low < 0 ? 0 : (((64 * high + low) / 4094) * 2 - 1) * reach;
+    });
+
   /* A plot in SVG, one unit a pixel at any width. Draw between begin() and end(); axes: {label, range, log, ticks}. */
   class Panel {
     constructor(stage, { title, label = title, height = 230, wide = false, x, y, square = false, margin = {} }) {
       Object.assign(this, { title, height, x, y, square, stage });
       this.margin = { left: 46, right: 10, top: title ? 24 : 8, bottom: 38, ...margin };
+      this.room = { ...this.margin };
       this.svg = document.createElementNS(SVG, "svg");
       this.svg.setAttribute("role", "img");
       this.svg.setAttribute("aria-label", label);
@@ -60,7 +74,13 @@
 
     resize() {
       this.width = Math.max(240, this.svg.parentNode ? this.svg.getBoundingClientRect().width : 380) || 380;
-      if (this.square) this.height = Math.min(this.width, 340);
+      if (this.square) {
+        const { left, right, top, bottom } = this.room;
+        const side = Math.min(this.width - left - right, 290);
+        const rest = (this.width - left - right - side) / 2;
+        this.height = side + top + bottom;
+        Object.assign(this.margin, { left: left + rest, right: right + rest });
+      }
       this.svg.setAttribute("viewBox", `0 0 ${this.width} ${this.height}`);
       this.svg.setAttribute("height", this.height);
       this.grid();
@@ -128,7 +148,7 @@
         const middle = (margin.top + bottom) / 2;
         out.push(`<text transform="translate(12,${middle}) rotate(-90)" text-anchor="middle">${y.label}</text>`);
       }
-      if (this.title) out.push(`<text class="fpc-title" x="${margin.left}" y="14">${this.title}</text>`);
+      if (this.title) out.push(`<text class="fpc-title" x="${this.room.left}" y="14">${this.title}</text>`);
       this.axes.innerHTML = out.join("");
     }
 
@@ -203,10 +223,14 @@
       this.addressed = location.hash.startsWith(prefix);
       const asked = new URLSearchParams(this.addressed ? location.hash.slice(prefix.length) : "");
       for (const [key, control] of Object.entries(this.definition.controls)) {
-        state[key] = this.own[key] ?? control.value;
-        if (asked.has(key)) state[key] = this.read(control, asked.get(key)) ?? state[key];
+        state[key] = (asked.has(key) ? this.read(control, asked.get(key)) : undefined) ?? this.default(key);
       }
       return state;
+    }
+
+    default(key) {
+      const control = this.definition.controls[key];
+      return (key in this.own ? this.read(control, String(this.own[key])) : undefined) ?? control.value;
     }
 
     read(control, text) {
@@ -268,10 +292,14 @@
       this.playButton.classList.add("fpc-play");
       if (!this.figure.advance) this.playButton.remove();
       for (const [label, act] of Object.entries(this.figure.actions ?? {})) this.action(label, act);
+      if (this.finger && window.matchMedia("(pointer: coarse)").matches) {
+        const button = this.action("Draw with a finger", () => {
+          button.setAttribute("aria-pressed", this.finger.classList.toggle("fpc-finger"));
+        });
+      }
       this.action("Reset", () => {
         this.pause();
-        const state = this.own;
-        for (const [key, control] of Object.entries(this.definition.controls)) this.state[key] = state[key] ?? control.value;
+        for (const key of Object.keys(this.definition.controls)) this.state[key] = this.default(key);
         this.fill();
         this.remember();
         this.restart();
@@ -283,6 +311,43 @@
       button.addEventListener("click", act);
       this.buttons.append(button);
       return button;
+    }
+
+    /* A curve to draw with the pointer: `values` returns its heights at the points of `grid`, `preview` draws them while
+       they change, `done` takes them. A finger draws only when it has been asked to, since otherwise it scrolls. */
+    drawable(panel, grid, { values, preview, done }) {
+      const { svg } = panel;
+      let drawn;
+      let last;
+      const draw = (event) => {
+        const [x, y] = panel.at(event);
+        const step = grid[1] - grid[0];
+        const j = clip(Math.round((x - grid[0]) / step), 0, grid.length - 1);
+        const height = clip(y, ...panel.y.range);
+        const from = last ?? { j, height };
+        for (let i = Math.min(j, from.j); i <= Math.max(j, from.j); i += 1) {
+          drawn[i] = j === from.j ? height : height + ((i - j) / (from.j - j)) * (from.height - height);
+        }
+        last = { j, height };
+        preview(drawn);
+      };
+      svg.classList.add("fpc-drawn");
+      svg.addEventListener("pointerdown", (event) => {
+        if (event.pointerType === "touch" && !svg.classList.contains("fpc-finger")) return;
+        event.preventDefault();
+        this.pause();
+        svg.setPointerCapture(event.pointerId);
+        drawn = Float64Array.from(values());
+        draw(event);
+      });
+      svg.addEventListener("pointermove", (event) => last && draw(event));
+      for (const name of ["pointerup", "pointercancel"]) {
+        svg.addEventListener(name, () => {
+          if (last) done(drawn);
+          last = undefined;
+        });
+      }
+      this.finger = svg;
     }
 
     /* Names of the colours, above the panels. */
@@ -320,8 +385,8 @@
       clearTimeout(this.later);
       this.later = setTimeout(() => {
         const asked = new URLSearchParams();
-        for (const [key, control] of Object.entries(this.definition.controls)) {
-          if (this.state[key] !== (this.own[key] ?? control.value)) asked.set(key, this.state[key]);
+        for (const [key, value] of Object.entries(this.state)) {
+          if (value !== this.default(key)) asked.set(key, value);
         }
         const bare = location.href.split("#")[0];
         try {
@@ -363,7 +428,8 @@
       this.pause();
       const life = (this.life = {});
       this.ended = false;
-      await this.figure.restart();
+      this.ready = this.figure.restart();
+      await this.ready;
       if (playing && this.life === life) this.play();
     }
 
@@ -375,11 +441,13 @@
 
     /* The worker computes the next result while this one is drawn; nothing runs while nobody can see it. */
     async play() {
-      if (this.ended) await this.restart();
+      if (this.ended) this.restart();
       const { life } = this;
       const run = (this.running = {});
       this.playButton.textContent = "Pause";
       this.root.classList.add("fpc-running");
+      await this.ready;
+      if (this.life !== life || this.running !== run) return;
       let next = this.figure.advance();
       for (;;) {
         const result = await next;
@@ -437,5 +505,5 @@
     if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", begin);
     else begin();
   };
-  Object.assign(fpc, { short, power, clip });
+  Object.assign(fpc, { short, power, clip, encode, decode });
 })();

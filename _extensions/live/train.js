@@ -10,21 +10,9 @@
   const RATES = [1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5];
   const USUAL = { Adam: 2e-3, "gradient descent": 0.05 };
   const MOST = 200_000;
+  const REACH = 8; // of a drawn target
   const { nudft } = fpc.engine();
   const amplitude = (label, value) => ({ label, value, values: [0, 0.25, 0.5, 0.75, 1, 1.5, 2, 3] });
-
-  /* A drawn target in the address: each value in two letters. */
-  const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-  const encode = (y) =>
-    Array.from(y, (value) => {
-      const level = Math.round(fpc.clip((value + 4) / 8, 0, 1) * 4095);
-      return LETTERS[level >> 6] + LETTERS[level & 63];
-    }).join("");
-  const decode = (text) =>
-    Float64Array.from({ length: N }, (_, j) => {
-      const [high, low] = [0, 1].map((i) => Math.max(0, LETTERS.indexOf(text[2 * j + i] ?? "f")));
-      return (64 * high + low) / (4095 / 8) - 4;
-    });
 
   fpc.figure("train", {
     title: "Train a network: the function, its spectrum and the learning time of each frequency",
@@ -57,7 +45,7 @@
       let history;
 
       function target() {
-        if (lab.state.drawn) return decode(lab.state.drawn);
+        if (lab.state.drawn) return fpc.decode(lab.state.drawn, N, REACH);
         return GRID.map((x) => Object.entries(WAVES).reduce((sum, [key, k]) => sum + lab.state[key] * Math.sin(k * x), 0));
       }
 
@@ -143,54 +131,26 @@
       }
 
       async function advance() {
-        const { errors, step } = history[history.length - 1] ?? { step: 0, errors: [1] };
+        const { errors, step } = history[history.length - 1];
         if (step >= MOST || (step && !Number.isFinite(now.loss)) || modes.every((k) => errors[k] < 0.01)) return undefined;
         const optimizer = lab.state.optimizer === "Adam" ? "adam" : "gd";
         return lab.call("train", { optimizer, rate: lab.state.rate, steps: 1 + Math.ceil(step / 40), ms: 22 });
       }
 
-      /* The pointer draws the target; a finger only when it has been asked to, since otherwise it scrolls the page. */
-      let last;
-      const finger = () => space.svg.classList.contains("fpc-finger");
-      function draw(event) {
-        const [x, value] = space.at(event);
-        const j = fpc.clip(Math.round(((x + Math.PI) / (2 * Math.PI)) * N), 0, N - 1);
-        const height = fpc.clip(value, ...space.y.range);
-        const from = last ?? { j, height };
-        for (let i = Math.min(j, from.j); i <= Math.max(j, from.j); i += 1) {
-          y[i] = j === from.j ? height : height + ((i - j) / (from.j - j)) * (from.height - height);
-        }
-        last = { j, height };
-        drawSpace();
-      }
-      space.svg.classList.add("fpc-drawn");
-      space.svg.addEventListener("pointerdown", (event) => {
-        if (event.pointerType === "touch" && !finger()) return;
-        event.preventDefault();
-        lab.pause();
-        space.svg.setPointerCapture(event.pointerId);
-        last = undefined;
-        y = y.slice();
-        draw(event);
+      lab.drawable(space, GRID, {
+        values: () => y,
+        preview(drawn) {
+          y = drawn;
+          drawSpace();
+        },
+        done: (drawn) => lab.set("drawn", fpc.encode(drawn, REACH)),
       });
-      space.svg.addEventListener("pointermove", (event) => last && draw(event));
-      for (const name of ["pointerup", "pointercancel"]) {
-        space.svg.addEventListener(name, () => {
-          if (last) lab.set("drawn", encode(y));
-          last = undefined;
-        });
-      }
 
-      const actions = { "Other weights": () => lab.set("seed", lab.state.seed + 1) };
-      if (window.matchMedia("(pointer: coarse)").matches) {
-        actions["Draw with a finger"] = ({ currentTarget }) => {
-          currentTarget.setAttribute("aria-pressed", space.svg.classList.toggle("fpc-finger"));
-        };
-      }
       function changed(key) {
         if (key in WAVES) lab.state.drawn = "";
         if (key === "optimizer") lab.state.rate = USUAL[lab.state.optimizer];
       }
+      const actions = { "Other weights": () => lab.set("seed", lab.state.seed + 1) };
       return { restart, advance, show, redraw, changed, actions };
     },
   });

@@ -1,0 +1,182 @@
+/* "Condensation laboratory": the neurons of a ReLU network in one dimension, from small or large initial weights. */
+(() => {
+  "use strict";
+  const M = 100;
+  const N = 40;
+  const REACH = 0.3;
+  const GRID = Float64Array.from({ length: N }, (_, i) => -1 + (2 * i) / (N - 1));
+  const LINE = Float64Array.from({ length: 121 }, (_, i) => -1 + i / 60);
+  const AIMS = [Math.atan2(-1 / 3, 1), Math.atan2(-1 / 3, -1)]; // directions of the default target's neurons
+  const relu = (z) => Math.max(z, 0);
+  const USUAL = GRID.map((x) => 0.2 * relu(x - 1 / 3) + 0.2 * relu(-x - 1 / 3));
+  const BIN = 5; // degrees
+  const MOST = 300_000;
+  const { normals } = fpc.engine();
+
+  /* w, b, a from N(0, eps^2), in pairs of opposite a, so that f = 0 at first; balanced: |a| = |(w, b)|. */
+  function initial(size, balanced, seed) {
+    const normal = normals(seed);
+    const parameters = new Float64Array(3 * M);
+    for (let j = 0; j < M / 2; j += 1) {
+      const [w, b, draw] = [normal(), normal(), normal()];
+      const a = balanced ? Math.sign(draw) * Math.hypot(w, b) : draw;
+      [w, b, a].forEach((value, i) => {
+        parameters[i * M + j] = size * value;
+        parameters[i * M + j + M / 2] = size * (i === 2 ? -value : value);
+      });
+    }
+    return parameters;
+  }
+
+  fpc.figure("condense", {
+    title: "A hundred ReLU neurons: their directions and amplitudes during training",
+    controls: {
+      size: { label: "init. scale ε", value: 1e-3, values: [1e-4, 1e-3, 0.01, 0.03, 0.1, 0.3, 1], show: String },
+      balanced: { label: "balanced, |a| = |(w, b)|: q = 0", value: false },
+      optimizer: { label: "optimizer", value: "gradient descent", values: ["gradient descent", "Adam"] },
+      seed: { value: 0, hidden: true },
+      drawn: { value: "", hidden: true },
+    },
+
+    setup(lab) {
+      const circle = lab.panel({
+        title: "neurons: amplitude along (w, b)",
+        label: "Neurons as spokes",
+        square: true,
+        margin: { left: 16, right: 16, top: 28, bottom: 22 },
+        x: { range: [-1.15, 1.15], bare: true },
+        y: { range: [-1.15, 1.15], bare: true },
+      });
+      const space = lab.panel({
+        title: "function (draw another target)",
+        label: "The target and the network",
+        height: 320,
+        x: { label: "x", range: [-1, 1] },
+        y: { range: [-0.15, 0.25] },
+      });
+      const angles = lab.panel({
+        title: "fraction of the amplitude in each direction",
+        label: "Amplitude in each direction",
+        wide: true,
+        height: 170,
+        x: { label: "direction of (w, b), degrees", range: [-180, 180], ticks: [-180, -90, 0, 90, 180] },
+        y: { range: [0, 1], ticks: [0, 0.5, 1] },
+      });
+      lab.keys({ network: "a > 0 (and the network)", high: "a < 0", noise: "dead: zero on all data", theory: "neurons of the target", target: "data" });
+      let y;
+      let now;
+      let power; // mean of y^2
+
+      function neurons() {
+        return Array.from({ length: M }, (_, j) => {
+          const [w, b, a] = [0, 1, 2].map((i) => now.parameters[i * M + j]);
+          return { angle: Math.atan2(b, w), amplitude: Math.abs(a) * Math.hypot(w, b), a, dead: b <= -Math.abs(w) };
+        });
+      }
+
+      function drawSpace() {
+        space.begin();
+        space.dots(GRID, y, "target", 2.2);
+        if (now) {
+          const { parameters: p } = now;
+          const f = LINE.map((x) => {
+            let sum = 0;
+            for (let j = 0; j < M; j += 1) sum += p[2 * M + j] * relu(p[j] * x + p[M + j]);
+            return sum;
+          });
+          space.line(LINE, f, "network", 'stroke-width="2.5"');
+        }
+        space.end();
+      }
+
+      function redraw() {
+        if (!now) return;
+        drawSpace();
+        const all = neurons();
+        const largest = Math.max(...all.map(({ amplitude }) => amplitude));
+        const total = all.reduce((sum, { amplitude }) => sum + amplitude, 0);
+        const color = ({ a, dead }) => (dead ? "noise" : a > 0 ? "network" : "high");
+        circle.begin();
+        const ring = Array.from({ length: 73 }, (_, i) => (i * Math.PI) / 36);
+        circle.line(ring.map(Math.cos), ring.map(Math.sin), "soft", 'stroke-width="1"');
+        circle.text(1, 0, "w", 'dx="4" dy="4"');
+        circle.text(0, 1, "b", 'dx="-3" dy="-5"');
+        const marks = lab.state.drawn ? [] : AIMS;
+        for (const aim of marks) {
+          const [x, z] = [1.1 * Math.cos(aim), 1.1 * Math.sin(aim)];
+          circle.segment(0, 0, x, z, "theory", 'stroke-width="1.5" stroke-dasharray="5 4"');
+        }
+        for (const neuron of all.sort((p, q) => p.amplitude - q.amplitude)) {
+          const length = neuron.amplitude / largest;
+          const [x, z] = [length * Math.cos(neuron.angle), length * Math.sin(neuron.angle)];
+          circle.segment(0, 0, x, z, color(neuron), 'stroke-width="1.2" opacity="0.7"');
+          circle.dots([x], [z], color(neuron), 2.6);
+        }
+        circle.end();
+
+        const degrees = ({ angle }) => (180 * angle) / Math.PI;
+        const bins = new Float64Array(360 / BIN);
+        for (const neuron of all) bins[Math.floor(((degrees(neuron) + 180) % 360) / BIN)] += neuron.amplitude / total;
+        angles.begin();
+        for (const aim of marks) angles.segment((180 * aim) / Math.PI, 0, (180 * aim) / Math.PI, 1, "theory", 'stroke-width="1.5" stroke-dasharray="5 4"');
+        bins.forEach((part, i) => {
+          const width = angles.px(BIN) - angles.px(0) - 1;
+          if (part > 1e-4) angles.bar((i + 0.5) * BIN - 180, 0, part, width, "network", { style: 'stroke="none"' });
+        });
+        angles.end();
+
+        const ranked = [...bins].sort((p, q) => q - p);
+        let held = 0;
+        const needed = ranked.findIndex((part) => (held += part) > 0.9) + 1;
+        const gap = (angle, aim) => Math.abs(Math.atan2(Math.sin(angle - aim), Math.cos(angle - aim)));
+        const near = all.filter(({ angle }) => AIMS.some((aim) => gap(angle, aim) < Math.PI / 18));
+        const part = near.reduce((sum, { amplitude }) => sum + amplitude, 0) / total;
+        const loss = (2 * (now.loss ?? power / 2)) / power;
+        const aimed = lab.state.drawn ? "" : `, ${Math.round(100 * part)} % of it within 10° of the target's two directions`;
+        const dead = all.filter((neuron) => neuron.dead).length;
+        lab.status(`Step ${now.step}, relative loss ${fpc.short(100 * loss)} %: 90 % of the amplitude lies in ${needed} of ${360 / BIN} bins of ${BIN}°${aimed}; ${dead} of ${M} neurons are dead.`);
+      }
+
+      function show(result) {
+        now = result;
+        redraw();
+      }
+
+      function restart() {
+        const { drawn, size, balanced, seed } = lab.state;
+        y = drawn ? fpc.decode(drawn, N, REACH) : USUAL;
+        power = Math.max(1e-9, y.reduce((sum, value) => sum + value * value, 0) / N);
+        const begun = y;
+        const range = drawn ? [-REACH, REACH] : [-0.15, 0.25];
+        if (String(range) !== String(space.y.range)) {
+          space.y.range = range;
+          space.grid();
+        }
+        const parameters = initial(size, balanced, seed);
+        return lab.call("network", { widths: [1, M, 1], activation: "relu", bias: false, parameters, x: GRID, y }).then((result) => {
+          if (begun === y) show(result);
+        });
+      }
+
+      async function advance() {
+        const { step, loss } = now;
+        if (step >= MOST || (step && !((2 * loss) / power > 0.003))) return undefined;
+        const adam = lab.state.optimizer === "Adam";
+        const rate = adam ? 1e-3 : Math.min(1, 0.5 / (M * lab.state.size ** 2));
+        return lab.call("train", { optimizer: adam ? "adam" : "gd", rate, steps: 1 + Math.ceil(step / 40), ms: 22 });
+      }
+
+      lab.drawable(space, GRID, {
+        values: () => y,
+        preview(drawn) {
+          y = drawn;
+          now = undefined;
+          drawSpace();
+        },
+        done: (drawn) => lab.set("drawn", fpc.encode(drawn, REACH)),
+      });
+
+      return { restart, advance, show, redraw, actions: { "Other weights": () => lab.set("seed", lab.state.seed + 1) } };
+    },
+  });
+})();
