@@ -1,32 +1,31 @@
 """The command: grade a folder of submissions.
 
-Writes RESULTS/marks.csv (a row for every file), RESULTS/feedback/ (a text for every file) and RESULTS/log.txt. One
-result is kept for each submission, so the command may be stopped at any time and started again. What this machine
-cannot protect against is named, and has to be accepted by name: ``--without network``.
+Writes RESULTS/marks.csv (a row for every file), then feedback/ (a text for every file), students.csv (a row for every
+student), statistics.csv, explanations.md and log.txt. One result is kept for each submission, so the command may be
+stopped at any time and started again. What this machine cannot protect against is named, and has to be accepted by
+name: ``--without network``.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import json
 import logging
 import os
 import sys
 import tempfile
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import joblib
+import psutil
 
-from fpcourse._files import written_whole
-from fpcourse.grading import sandbox, submission
+from fpcourse._files import digest, written_whole
+from fpcourse.grading import desk, sandbox, submission
 from fpcourse.grading.assign import CHAPTERS, convert, masters, number
 
 LOG = logging.getLogger("homework")
-ALL_RIGHT = "all right"
+NOT_WORK = {"__MACOSX", ".DS_Store", ".ipynb_checkpoints", ".git", "Thumbs.db", "desktop.ini"}  # a machine's own
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,7 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        The exit status: 0, or 2 where a protection is missing and was not given up by name.
+        The exit status: 0; 1 where this machine failed on a file, which the next run grades; 2 where a protection is
+        missing and was not given up by name.
     """
     options = _options(arguments)
     missing = set(sandbox.PROTECTIONS) - sandbox.available()
@@ -44,8 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"No protection of {name} here: {sandbox.PROTECTIONS[name]}.", file=sys.stderr)
     if refused:
         print(
-            "Debian and Ubuntu offer all with: apt install bubblewrap. Or grade in the container (README.md beside"
-            f" the grader), or accept it with: --without {' '.join(sorted(missing))}",
+            f"The reason: {sandbox.complaint() or 'unknown'}. README.md beside the grader says what helps on Debian,"
+            " Ubuntu and WSL 2, and how to grade in a container. Or accept it with: --without"
+            f" {' '.join(sorted(missing))}",
             file=sys.stderr,
         )
         return 2
@@ -53,16 +54,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("Not as root: without a protection of files a submission could delete everything.", file=sys.stderr)
         return 2
     options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "assignment").write_text(options.assignment)
     handlers = [logging.FileHandler(options.out / "log.txt", encoding="utf-8"), logging.StreamHandler()]
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", handlers=handlers, force=True)
     LOG.setLevel(logging.INFO)
     with tempfile.TemporaryDirectory() as folder:
         tests = convert(options.master, Path(folder))[1]
     rows = _grade_all(options, tests, frozenset(sandbox.PROTECTIONS) - missing)
-    _write_table(options.out / "marks.csv", rows, list(tests))
+    desk.choose(rows)
+    for complaint in desk.override(rows, options.out / "overrides.csv"):
+        LOG.warning("overrides.csv, %s", complaint)
+    desk.write_marks(options.out / "marks.csv", rows, list(tests))
+    _write_feedback(options.out / "feedback", rows)
+    desk.write_students(options.out / "students.csv", rows, list(tests), options.roster, options.column)
+    if options.roster:
+        desk.write_upload(options.out / "upload.csv", rows, options.roster, options.column)
+    desk.write_statistics(options.out / "statistics.csv", rows)
+    desk.write_explanations(options.out / "explanations.md", rows)
     graded = sum(row["result"]["status"] == "graded" for row in rows)
+    failed = sum("questions" not in row["result"] for row in rows)
     LOG.info("%d files, %d graded: %s", len(rows), graded, options.out / "marks.csv")
-    return 0
+    if failed:
+        LOG.warning("this machine failed on %d files: run the same command again", failed)
+    return int(failed > 0)
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -71,8 +85,14 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("folder", type=Path, help="the submissions, in subfolders too")
     parser.add_argument("--assignment", required=True, help="its number: 2 for homework 2")
     parser.add_argument("--out", type=Path, required=True, help="where the results go; may exist")
+    parser.add_argument(
+        "--roster", type=Path, help="csv of the class, with a column of ids: as your platform exports it"
+    )
+    parser.add_argument("--column", help="name of the column of points in students.csv (default: Homework N)")
+    parser.add_argument("--again", nargs="*", default=None, metavar="NAME",
+                        help="grade anew: all, or files and students whose name or id holds NAME")  # fmt: skip
     parser.add_argument("--chapters", type=Path, default=CHAPTERS, help="where the masters are (default: the clone's)")
-    parser.add_argument("--jobs", type=int, default=-1, help="processes at a time (default: as many as cores)")
+    parser.add_argument("--jobs", type=int, help="processes at a time (default: as cores and free memory allow)")
     parser.add_argument("--seconds", type=float, default=limits.seconds, help="for one submission")
     parser.add_argument("--cell-seconds", type=float, default=limits.cell_seconds, help="for one cell")
     parser.add_argument("--memory", type=float, default=limits.memory / 2**30, help="for one submission, in GiB")
@@ -85,47 +105,89 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         parser.error(f"{options.chapters} holds no N_name/homework_master.ipynb: say with --chapters where they are")
     if options.assignment not in there:
         parser.error(f"--assignment must be one of {', '.join(there)}; got {options.assignment}")
+    if options.out.resolve() == options.folder.resolve():
+        parser.error(f"--out must be another folder than that of the submissions; both are {options.out}")
+    marker = options.out / "assignment"
+    if marker.exists() and marker.read_text() != options.assignment:
+        parser.error(f"{options.out} holds the results of homework {marker.read_text()}: say another --out")
+    if options.roster is not None:
+        try:
+            desk.roster_of(options.roster)
+        except (OSError, ValueError) as error:
+            parser.error(f"--roster {options.roster}: {error}")
+    options.column = options.column or f"Homework {options.assignment}"
     options.master = there[options.assignment]
+    options.limits = sandbox.Limits(
+        seconds=options.seconds, cell_seconds=options.cell_seconds, memory=int(options.memory * 2**30)
+    )
+    if options.jobs is None:
+        room = int(psutil.virtual_memory().available / options.limits.memory)
+        options.jobs = max(1, min(len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count(), room))
     return options
 
 
+def _files(folder: Path, out: Path) -> Iterator[Path]:
+    """Yield all that was handed in, in subfolders too; not what machines leave, and not our own results."""
+    for here, folders, names in os.walk(folder):
+        folders[:] = sorted(
+            name for name in folders if name not in NOT_WORK and Path(here, name).resolve() != out.resolve()
+        )
+        links = [name for name in folders if Path(here, name).is_symlink()]  # os.walk does not follow them
+        for name in sorted([*names, *links]):
+            if name not in NOT_WORK and not name.startswith("._"):
+                yield Path(here, name)
+
+
 def _grade_all(options: argparse.Namespace, tests: dict[str, str], protections: frozenset[str]) -> list[dict]:
-    """Grade every file that has no result yet; return a row for each file, and write the feedback."""
-    limits = sandbox.Limits(
-        seconds=options.seconds, cell_seconds=options.cell_seconds, memory=int(options.memory * 2**30)
-    )
+    """Grade every file that has no result yet; return a row for each file."""
     kept = options.out / "submissions"
     kept.mkdir(exist_ok=True)
-    files = sorted(path for path in options.folder.rglob("*") if path.is_file() and not _hidden(path, options.folder))
-    keys = {path: submission.key(path.read_bytes(), tests) for path in files}
-    missing = {keys[path]: path for path in reversed(files) if not (kept / f"{keys[path]}.json").exists()}
-    LOG.info("%d files, %d of them graded before", len(files), len(files) - len(missing))
+    rows = []
+    for path in _files(options.folder, options.out):
+        # bytes that are no UTF-8 become a sign that can be written
+        name = os.fsencode(path.relative_to(options.folder)).decode("utf-8", "replace")
+        row = {"file": path, "name": submission.clean(name, 2000), "key": digest(os.fsencode(path)), "result": None}
+        try:
+            row["key"] = submission.key(submission.content_of(path), tests, protections, options.limits)
+            row["result"] = _kept(kept / f"{row['key']}.json", row, options.again)
+        except submission.Unreadable as reason:
+            row["result"] = _nothing(str(reason)) | {"questions": {}}
+        rows.append(row)
+    missing = {row["key"]: row["file"] for row in reversed(rows) if row["result"] is None}
+    LOG.info("%d files, %d of them graded before, %d at a time", len(rows), len(rows) - len(missing), options.jobs)
     jobs = (
-        joblib.delayed(_grade_one)(path, options.assignment, tests, protections, limits, kept / f"{name}.json")
+        joblib.delayed(_grade_one)(path, options.assignment, tests, protections, options.limits, kept / f"{name}.json")
         for name, path in missing.items()
     )
-    for path, result in joblib.Parallel(n_jobs=options.jobs, return_as="generator_unordered")(jobs):
-        LOG.info("%s: %s", path.relative_to(options.folder), _summary(result))
-    rows = [
-        {
-            "file": path,
-            "name": str(path.relative_to(options.folder)),
-            "key": keys[path],
-            "result": json.loads((kept / f"{keys[path]}.json").read_text("utf-8")),
-        }
-        for path in files
-    ]
-    _choose(rows)
-    feedback = options.out / "feedback"
-    feedback.mkdir(exist_ok=True)
+    results = {}
+    try:
+        for target, result in joblib.Parallel(n_jobs=options.jobs, return_as="generator_unordered")(jobs):
+            results[target.stem] = result
+            (name, *_) = (row["name"] for row in rows if row["key"] == target.stem)
+            LOG.info("%s: %s", name, desk.summary(result))
+    except Exception as error:  # a worker that this machine has ended, for want of memory say
+        LOG.warning("grading stopped: %s: %s", type(error).__name__, error)
     for row in rows:
-        (feedback / f"{row['name'].replace(os.sep, '__')}.txt").write_text(_feedback(row), "utf-8")
+        row["result"] = row["result"] or results.get(row["key"]) or _nothing("not graded yet: run the command again")
     return rows
 
 
-def _hidden(path: Path, folder: Path) -> bool:
-    """Tell whether a file is the machine's own (.DS_Store, __MACOSX, .ipynb_checkpoints)."""
-    return any(part.startswith((".", "__MACOSX")) for part in path.relative_to(folder).parts)
+def _kept(path: Path, row: dict, again: list[str] | None) -> dict | None:
+    """Return the result of an earlier run; None where there is none, or it is asked for again."""
+    try:
+        result = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    asked = again is not None and (
+        not again or any(each.casefold() in f"{row['name']}\n{result['student_id']}".casefold() for each in again)
+    )
+    return None if asked else result
+
+
+def _nothing(status: str) -> dict:
+    """Return the result of a file without marks."""
+    empty = {"student_id": "", "id_changed": False, "errors": {}, "explanation": "", "seconds": 0.0}
+    return empty | {"status": submission.clean(status)}
 
 
 def _grade_one(
@@ -136,82 +198,31 @@ def _grade_one(
     limits: sandbox.Limits,
     target: Path,
 ) -> tuple[Path, dict]:
-    """Grade one file in a worker, and keep the result: complete or not at all."""
+    """Grade one file in a worker, and keep the result: complete or not at all.
+
+    A fault of this machine or of the grader costs no other submission its marks, and is no mark: it is not kept.
+    """
     try:
-        result = submission.grade(path, assignment, tests, protections, limits)
-    except Exception as error:  # the grader's own fault must cost no other submission its marks
-        status = f"the grader failed: {type(error).__name__}: {error}"
-        result = {"student_id": "", "status": status, "errors": {}, "explanation": "", "questions": {}, "seconds": 0.0}
-    with written_whole(target) as file:
-        file.write(json.dumps(result, ensure_ascii=True).encode())
-    return path, result
+        result = submission.grade(submission.content_of(path), assignment, tests, protections, limits)
+        with written_whole(target) as file:
+            file.write(json.dumps(result, ensure_ascii=True).encode())
+    except Exception as error:
+        result = _nothing(f"this machine or the grader failed, grade it again: {type(error).__name__}: {error}")
+    return target, result
 
 
-def _points(result: dict) -> tuple[float, float]:
-    questions = result["questions"].values()
-    return sum(question["points"] for question in questions), sum(question["possible"] for question in questions)
-
-
-def _summary(result: dict) -> str:
-    if result["status"] != "graded":
-        return f"not graded: {result['status']}"
-    points, possible = _points(result)
-    return f"{points:g} of {possible:g} points in {result['seconds']} s"
-
-
-def _choose(rows: list[dict]) -> None:
-    """Say in each row whether it counts (of one student's files the latest does), and what to look at."""
-    ids = [row["result"]["student_id"].casefold() for row in rows]
-    copies = Counter(row["key"] for row in rows)
-    for row, student in zip(rows, ids, strict=True):
-        same = [other for other, its in zip(rows, ids, strict=True) if student and its == student]
-        latest = max(same, key=lambda other: (other["file"].stat().st_mtime, other["name"]), default=row)
-        notes = [] if row["result"]["status"] == "graded" else [row["result"]["status"]]
-        if row["result"]["status"] == "graded" and not student:
-            notes.append("no student_id in the notebook")
-        if len(same) > 1:
-            notes.append(f"{len(same)} files carry this id; the latest counts: check who handed in which")
-        if copies[row["key"]] > 1:
-            notes.append(f"{copies[row['key']]} files have the same content")
-        if row["result"]["errors"]:
-            notes.append(f"{len(row['result']['errors'])} cells fail")
-        row |= {"counts": row is latest, "note": "; ".join(notes) or ALL_RIGHT}
-
-
-def _safe(text: str) -> str:
-    """Return a cell of a table that no spreadsheet takes for a formula."""
-    text = " ".join(text.split())
-    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
-
-
-def _write_table(path: Path, rows: list[dict], questions: list[str]) -> None:
-    text = io.StringIO(newline="")
-    table = csv.writer(text)
-    table.writerow(["file", "student_id", "counts", "status", *questions, "total", "possible", "seconds", "note"])
+def _write_feedback(folder: Path, rows: list[dict]) -> None:
+    """Write a text for each file, at the file's own place; under another name where that one cannot be."""
     for row in rows:
-        result = row["result"]
-        marks = [result["questions"].get(name, {"points": 0})["points"] for name in questions]
-        status = "graded" if result["status"] == "graded" else "not graded"
-        counts = "yes" if row["counts"] else "no"
-        first = [_safe(row["name"]), _safe(result["student_id"]), counts, status]
-        table.writerow([*first, *marks, *_points(result), result["seconds"], _safe(row["note"])])
-    with written_whole(path) as file:
-        file.write(text.getvalue().encode("utf-8-sig"))  # the mark that tells Excel the encoding
-
-
-def _feedback(row: dict) -> str:
-    """Return the text that a student gets."""
-    result = row["result"]
-    lines = [row["name"], f"student_id: {result['student_id'] or '(none)'}", _summary(result), f"note: {row['note']}"]
-    for name, question in result["questions"].items():
-        lines += ["", f"{name}: {question['points']:g} of {question['possible']:g} points"]
-        for test in question["tests"]:
-            label = test["test"].removeprefix("test_")
-            mark = f"+{test['points']:g}" if test["passed"] else " 0"
-            lines.append(f"  {mark}  {label}" + (f": {test['message']}" if not test["passed"] else ""))
-    if result["errors"]:
-        lines += ["", "Cells that fail (counted among the code cells, from 1):"]
-        lines += [f"  {number}: {' '.join(text.split())}" for number, text in result["errors"].items()]
-    if result["explanation"]:
-        lines += ["", "Your explanation, for your teacher to read:", "", result["explanation"]]
-    return "\n".join(lines) + "\n"
+        name = Path(f"{row['name']}.txt")
+        own = max(len(os.fsencode(part)) for part in name.parts) <= 200 and ".." not in name.parts
+        text = desk.feedback(row).encode("utf-8", "backslashreplace")
+        short = submission.clean(name.name, 40).replace(os.sep, "_")
+        spare = Path(f"{short}-{digest(os.fsencode(row['file']))[:12]}.txt")
+        for place in (folder / name, folder / spare) if own and not row.get("namesake") else (folder / spare,):
+            try:
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.write_bytes(text)
+                break
+            except OSError as error:
+                LOG.warning("no feedback at %s: %s", place, error.strerror)

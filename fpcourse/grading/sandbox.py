@@ -11,9 +11,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import platform
 import secrets
 import shutil
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -21,6 +23,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 import psutil
 
@@ -33,7 +36,8 @@ PROTECTIONS = {
     "network": "a student's code could reach other machines",
     "processes": "a student's code could start as many processes as it likes",
 }
-MOST_REPLY = 2**26  # bytes of one reply
+MOST_REPLY = 2**25  # bytes of one reply: an array of 16 MiB as text, and some more
+MOST_PARTS = 300_000  # lists, dictionaries and their entries in one reply: each takes some hundred bytes here
 GRACE = 2.0  # seconds past its time until a process that does not answer is ended
 ENVIRONMENT = {
     "PATH": "/usr/bin:/bin",
@@ -83,8 +87,11 @@ class Sandbox:
         }
         if "files" in self.protections:
             walls, program, environment = self._walls(), "/course/cell_runner.py", {"PYTHONPATH": "/course"}
+            rules = _no_hidden_memory()
+            walls[-1:] = ["--seccomp", str(rules.fileno()), "--"] if rules else ["--"]
         else:
             walls, program, environment = [], RUNNER, {"PYTHONPATH": str(PACKAGE.parent), "HOME": self._scratch}
+            rules = None
         # -P: a script's own folder, here that of the grader, is no place to import from
         command = [*self._group.enter(), *walls, sys.executable, "-P", str(program), json.dumps(settings)]
         with there, open(os.devnull, "r+b") as nowhere:
@@ -93,13 +100,14 @@ class Sandbox:
                 stdin=nowhere,
                 stdout=nowhere,
                 stderr=nowhere,
-                pass_fds=[there.fileno()],
+                pass_fds=[there.fileno(), *([rules.fileno()] if rules else [])],
                 cwd=self._scratch,
                 env=ENVIRONMENT | environment,
                 start_new_session=True,
             )
+        if rules:
+            rules.close()
         self._socket = here
-        self._buffer = b""
         self._over = threading.Event()
         threading.Thread(target=self._watch, daemon=True).start()
 
@@ -112,7 +120,14 @@ class Sandbox:
         seen |= {str(PACKAGE): "/course/fpcourse", str(PACKAGE.parent / "data"): "/course/data"}
         seen[str(RUNNER)] = "/course/cell_runner.py"
         parents = {str(parent): None for path in seen.values() for parent in reversed(Path(path).parents[:-1])}
-        walls = ["bwrap", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--die-with-parent", "--new-session"]
+        walls = [
+            shutil.which("bwrap"),
+            "--unshare-pid",
+            "--unshare-ipc",
+            "--unshare-uts",
+            "--die-with-parent",
+            "--new-session",
+        ]
         if os.geteuid() != 0:
             walls += ["--unshare-user", "--disable-userns"]
         if "network" in self.protections:
@@ -157,10 +172,7 @@ class Sandbox:
         try:
             self._socket.settimeout(seconds + GRACE)
             self._socket.sendall(json.dumps(request).encode() + b"\n")
-            while True:
-                line = self._line(deadline)
-                if number.encode() in line and isinstance(reply := json.loads(line), dict):
-                    return reply
+            return self._reply(number.encode(), deadline)
         except TimeoutError:
             self.reason = self.reason or f"it did not stop after {seconds:g} seconds"
         except (OSError, EOFError, ValueError, RecursionError):
@@ -168,15 +180,33 @@ class Sandbox:
         self.close()
         raise Ended(self.reason or "the process ended itself, or took more memory than allowed")
 
-    def _line(self, deadline: float) -> bytes:
-        while b"\n" not in self._buffer:
-            self._socket.settimeout(max(deadline - time.monotonic(), 0.001))
-            received = self._socket.recv(2**20)
-            if not received or len(self._buffer) > MOST_REPLY:
-                raise EOFError
-            self._buffer += received
-        line, _, self._buffer = self._buffer.partition(b"\n")
-        return line
+    def _reply(self, number: bytes, deadline: float) -> dict:
+        """Read until the line with this number; limited in time and in bytes, whatever else is written."""
+        buffer, begin, searched = bytearray(), 0, 0
+        while True:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError
+            end = buffer.find(b"\n", searched)
+            if end < 0:
+                searched = len(buffer)
+                self._socket.settimeout(left)
+                received = self._socket.recv(2**20)
+                if not received:
+                    raise EOFError
+                if len(buffer) > MOST_REPLY:
+                    self.reason = f"it answered with more than {MOST_REPLY >> 20} MiB"
+                    raise EOFError
+                buffer += received
+                continue
+            line, begin, searched = buffer[begin:end], end + 1, end + 1
+            if number in line:
+                if sum(map(line.count, (b",", b"[", b"{"))) > MOST_PARTS:
+                    self.reason = "its answer has too many parts"
+                    raise EOFError
+                reply = json.loads(line)
+                if isinstance(reply, dict):
+                    return reply
 
     def _watch(self) -> None:
         """End the process where all its children together take more memory than allowed."""
@@ -212,6 +242,29 @@ class Sandbox:
             shutil.rmtree(self._scratch, ignore_errors=True)
 
 
+# System calls that take memory which no process's size shows: memfd_create, shmget, memfd_secret; and the numbers of
+# the processor in a filter.
+HIDDEN_MEMORY = {"x86_64": (0xC000003E, (319, 29, 447)), "aarch64": (0xC00000B7, (279, 194, 447))}
+
+
+def _no_hidden_memory() -> IO[bytes] | None:
+    """Return a file with the filter (seccomp, classic BPF) that refuses these calls; None for another processor."""
+    if platform.machine() not in HIDDEN_MEMORY:
+        return None
+    processor, calls = HIDDEN_MEMORY[platform.machine()]
+    load, equal, greater, give = 0x20, 0x15, 0x35, 0x06
+    allow, refuse = 0x7FFF0000, 0x00050001  # with EPERM
+    body = [(equal, 0, 0, call) for call in calls]
+    steps = [(load, 0, 0, 4), (equal, 1, 0, processor), (give, 0, 0, refuse), (load, 0, 0, 0)]
+    steps += [(greater, len(body) + 1, 0, 0x40000000)]  # the numbers of another way to call
+    steps += [(code, len(body) - i, no, value) for i, (code, _, no, value) in enumerate(body)]
+    steps += [(give, 0, 0, allow), (give, 0, 0, refuse)]
+    file = tempfile.TemporaryFile()  # noqa: SIM115 - whoever starts the process closes it
+    file.write(b"".join(struct.pack("HBBI", *step) for step in steps))
+    file.seek(0)
+    return file
+
+
 def _memory(pid: int, enough: int) -> int:
     """Return the memory of a process and its descendants in bytes, shared pages counted once where it may matter."""
     try:
@@ -226,6 +279,15 @@ def available() -> frozenset[str]:
     """Return the names of the protections that this machine offers, tried out."""
     offers = (frozenset(PROTECTIONS), frozenset(PROTECTIONS) - {"network"}) if shutil.which("bwrap") else ()
     return next(filter(_works, offers), frozenset())
+
+
+def complaint() -> str:
+    """Return what bubblewrap itself says of this machine: "" where it works or is not there."""
+    program = shutil.which("bwrap")
+    if program is None:
+        return "bubblewrap is not installed"
+    trial = [program, "--unshare-all", "--unshare-user", "--disable-userns", "--ro-bind", "/", "/", "true"]
+    return subprocess.run(trial, capture_output=True, text=True, errors="replace").stderr.strip()
 
 
 def _works(protections: frozenset[str]) -> bool:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import functools
 import json
 import re
 import time
@@ -18,13 +21,20 @@ from fpcourse.grading.cell_runner import decode, encode
 from fpcourse.grading.sandbox import Ended, Limits, Sandbox
 
 MOST_BYTES = 20 * 2**20  # of a submitted file
-MOST_RESTARTS = 3
+MOST_RESTARTS = 3  # after calls that end the process; a cell that does is left out, and ends it no second time
+PACKAGE = Path(__file__).resolve().parents[1]
 PRELUDE = "import numpy as np\nfrom fpcourse import homework\n"
 OWN_NUMBER = re.compile(r"homework\.(?:variant|passed)\(\s*[\"'](\d+)")
 
 
 class Unreadable(Exception):
     """A file that is no notebook of this assignment; the message is the reason in the table of marks."""
+
+
+def clean(text: str, most: int = 500) -> str:
+    """Return a text of unknown origin as one line that can be shown and written anywhere."""
+    text = "".join(each if each.isprintable() else " " for each in text[: 4 * most])
+    return " ".join(text.split())[:most]
 
 
 class HiddenTests(ExceptionTestFile):
@@ -57,12 +67,17 @@ class Answers(Mapping):
         self._cells, self._protections, self._limits = cells, protections, limits
         self._left = {"cells": limits.seconds, "calls": limits.seconds}
         self._sandbox: Sandbox | None = None
-        self._starts = 0
+        self._restarts = 0
         self._left_out: set[int] = set()
         self.errors: dict[int, str] = {}  # by number of the code cell, from 1
         self._ready()
+        self._id: Any = None
+        with contextlib.suppress(homework.Wrong):  # asked once, before any function of the student's runs
+            self._id = self.ask("`student_id`", "get", "student_id")
 
     def __getitem__(self, name: str) -> Any:
+        if name == "student_id" and self._id is not None:
+            return self._id
         value = self.ask(f"`{name}`", "get", name)
         return Function(self, name) if value is Function else value
 
@@ -85,7 +100,7 @@ class Answers(Mapping):
         if reply.get("missing"):
             raise homework.Wrong(f"{what} is not defined: no cell that ran assigns it.")
         if "error" in reply:
-            raise homework.Wrong(f"{what} cannot be read, or fails: {str(reply['error'])[:500]}")
+            raise homework.Wrong(f"{what} cannot be read, or fails: {clean(str(reply['error']))}")
         if reply.get("value") == {"kind": "function"}:
             return Function
         try:
@@ -93,17 +108,26 @@ class Answers(Mapping):
         except (KeyError, ValueError, TypeError, RecursionError, MemoryError):
             raise homework.Wrong(f"{what} cannot be read.") from None
 
+    def id_changed(self) -> bool:
+        """Tell whether the id is another one now than when it was asked for."""
+        try:
+            return homework.plain_id(self.ask("`student_id`", "get", "student_id")) != homework.plain_id(self._id)
+        except (homework.Wrong, Ended):
+            return False
+
     def _ready(self) -> Sandbox:
         """Return a living sandbox in which the cells have run."""
         while self._sandbox is None or self._sandbox.closed:
-            if self._starts > MOST_RESTARTS:
-                raise Ended(f"the notebook ended its process {self._starts} times")
-            self._starts += 1
-            self._sandbox = Sandbox(self._protections, self._limits)
-            for number, source in enumerate(self._cells, 1):
-                if number not in self._left_out and not self._run(number, source):
-                    break
+            if self._restarts > MOST_RESTARTS:
+                raise Ended(f"calls have ended the process {self._restarts} times")
+            self._restarts += self._sandbox is not None
+            while not self._start():  # once more for each cell that ends the process, without it
+                pass
         return self._sandbox
+
+    def _start(self) -> bool:
+        self._sandbox = Sandbox(self._protections, self._limits)
+        return all(self._run(*cell) for cell in enumerate(self._cells, 1) if cell[0] not in self._left_out)
 
     def _run(self, number: int, source: str) -> bool:
         if self._left["cells"] <= 0:
@@ -117,7 +141,7 @@ class Answers(Mapping):
             return False
         self.errors.pop(number, None)
         if "error" in reply:
-            self.errors[number] = str(reply["error"])[:500]
+            self.errors[number] = clean(str(reply["error"]))
             if self.errors[number].startswith("MemoryError"):  # what it has taken would be missing in every later cell
                 self._left_out.add(number)
                 self.errors[number] = "it ran out of memory; the notebook was run without this cell"
@@ -145,10 +169,8 @@ def read(content: bytes, assignment: str) -> list[str]:
     """Return the sources of a notebook's code cells, whatever its metadata; raise Unreadable with the reason."""
     if not content.strip():
         raise Unreadable("the file is empty")
-    if len(content) > MOST_BYTES:
-        raise Unreadable(
-            f"the file has {len(content) / 2**20:.0f} MiB; a notebook with outputs cleared has less than 1"
-        )
+    if content.startswith(b"PK"):
+        raise Unreadable("the file is a zip archive: unpack it, and grade what it holds")
     try:
         notebook = json.loads(content.decode("utf-8-sig"))
         cells = notebook["cells"] if "cells" in notebook else notebook["worksheets"][0]["cells"]
@@ -162,20 +184,39 @@ def read(content: bytes, assignment: str) -> list[str]:
     return sources
 
 
-def key(content: bytes, tests: dict[str, str]) -> str:
-    """Return what a result depends on, as a name for it: the file, and the tests it meets."""
-    return digest(content, json.dumps(tests, sort_keys=True))[:32]
+def content_of(path: Path) -> bytes:
+    """Return what a file holds; raise Unreadable where it is no plain file, too large, or cannot be read."""
+    try:
+        if path.is_symlink() or not path.is_file():
+            raise Unreadable("it is a link or a device, not a file")
+        if path.stat().st_size > MOST_BYTES:
+            size = path.stat().st_size / 2**20
+            raise Unreadable(f"the file has {size:.0f} MiB; a notebook with outputs cleared has less than 1")
+        return path.read_bytes()
+    except OSError as error:
+        raise Unreadable(f"the file cannot be read: {error.strerror}") from None
+
+
+def key(content: bytes, tests: dict[str, str], protections: frozenset[str], limits: Limits) -> str:
+    """Return what a result depends on, as a name for it: the file, the tests, the course, protections and limits."""
+    settings = json.dumps([tests, sorted(protections), dataclasses.asdict(limits)], sort_keys=True)
+    return digest(content, settings, _course())[:32]
+
+
+@functools.cache
+def _course() -> str:
+    return digest(*sorted(PACKAGE.rglob("*.py")))
 
 
 def grade(
-    path: Path, assignment: str, tests: dict[str, str], protections: frozenset[str], limits: Limits
+    content: bytes, assignment: str, tests: dict[str, str], protections: frozenset[str], limits: Limits
 ) -> dict[str, object]:
-    """Grade one file.
+    """Grade what one file holds.
 
     Parameters
     ----------
-    path : Path
-        The file, whatever it holds.
+    content : bytes
+        Of the file, whatever it is.
     assignment : str
         The number of the homework.
     tests : dict
@@ -188,22 +229,27 @@ def grade(
     Returns
     -------
     dict
-        What goes into the table and the feedback: student_id, status ("graded" or why not), seconds, errors by code
-        cell, and for each question its points, possible points and the message of each test.
+        What goes into the table and the feedback: student_id, id_changed, status ("graded" or why not), seconds, errors
+        by code cell, and for each question its points, possible points and the message of each test.
+
+    Raises
+    ------
+    OSError
+        If this machine cannot start a process: no mark of the student's.
     """
     began = time.monotonic()
     files = {name: HiddenTests.from_string(PRELUDE + source) for name, source in tests.items()}
-    result = {"student_id": "", "status": "graded", "errors": {}, "explanation": ""}
+    result = {"student_id": "", "id_changed": False, "status": "graded", "errors": {}, "explanation": ""}
     answers = None
     try:
-        content = path.read_bytes()
         answers = Answers(read(content, assignment), protections, limits)
-        result["student_id"] = _text(answers, "student_id", 100)
+        result["student_id"] = clean(_text(answers, "student_id", 100))
         for file in files.values():
             file.run(answers)
         result["explanation"] = _text(answers, "explanation", 10_000)
+        result["id_changed"] = answers.id_changed()
         result["errors"] = answers.errors
-    except (Unreadable, Ended, OSError) as error:
+    except (Unreadable, Ended) as error:
         result["status"] = str(error)
     finally:
         if answers is not None:
@@ -218,6 +264,8 @@ def _text(answers: Answers, name: str, most: int) -> str:
         value = answers[name]
     except (homework.Wrong, Ended):
         return ""
+    if isinstance(value, (float, np.floating, np.ndarray)) and np.size(value) == 1 and float(value).is_integer():
+        value = int(value)  # an id without quotes
     value = str(value) if isinstance(value, (str, int, np.integer)) else ""
     return "".join(c if c.isprintable() or c == "\n" else " " for c in value).strip()[:most]
 
@@ -228,7 +276,7 @@ def _marks(file: HiddenTests) -> dict[str, object]:
             "test": case.test_case.body.test_func.__name__,
             "points": case.test_case.points,
             "passed": case.passed,
-            "message": "" if case.passed else case.message.removeprefix("❌ Test case failed\n"),
+            "message": "" if case.passed else clean(case.message.removeprefix("❌ Test case failed\n"), 1000),
         }
         for case in file.test_case_results
     ]

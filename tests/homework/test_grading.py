@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 import synthetic
 
@@ -60,14 +61,13 @@ def notebook(*sources: str) -> dict:
 
 
 @pytest.fixture
-def graded(tmp_path):
+def graded():
     """Grade cells, a notebook or the content of a file."""
 
     def graded(work, limits=LIMITS) -> dict:
         content = work if isinstance(work, bytes) else json.dumps(work if isinstance(work, dict) else notebook(*work))
-        path = tmp_path / "submission.ipynb"
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return submission.grade(path, "2", TESTS, WALLS, limits)
+        content = content if isinstance(content, bytes) else content.encode()
+        return submission.grade(content, "2", TESTS, WALLS, limits)
 
     return graded
 
@@ -166,7 +166,7 @@ words = ' '.join(['saw', *seen])
 
 @needs_walls
 def test_without_a_control_group_memory_is_watched(graded, monkeypatch):
-    monkeypatch.setattr(ControlGroup, "make", lambda *_: ControlGroup(()))
+    monkeypatch.setattr(ControlGroup, "make", lambda *_: ControlGroup(None))
     children = """
 import os, time
 for _ in range(8):
@@ -272,13 +272,14 @@ def test_a_folder_is_graded_killed_and_resumed(folder, tmp_path):
         assert (rows[f"student {i}.ipynb"]["total"], rows[f"student {i}.ipynb"]["2.1"]) == ("4", "3")
     assert [rows[name]["counts"] for name in ("student 0.ipynb", f"late{os.sep}ada again.ipynb")] == ["no", "yes"]
     assert "2 files carry this id" in rows["student 0.ipynb"]["note"]
-    assert (rows["loop.ipynb"]["total"], rows["loop.ipynb"]["note"]) == ("4", "1 cells fail")
+    assert (rows["loop.ipynb"]["total"], rows["loop.ipynb"]["note"]) == ("4", "1 cell fails")
     assert (rows["empty.ipynb"]["status"], rows["empty.ipynb"]["note"]) == ("not graded", "the file is empty")
     assert "no student_id" in rows["nobody.ipynb"]["note"]
     assert (rows["'=1+1.ipynb"]["student_id"], rows["'=1+1.ipynb"]["total"]) == ("'=1+1", "4")
-    feedback = {path.name: path.read_text("utf-8") for path in (out / "feedback").iterdir()}
+    texts = (path for path in (out / "feedback").rglob("*") if path.is_file())
+    feedback = {str(path.relative_to(out / "feedback")): path.read_text("utf-8") for path in texts}
     assert len(feedback) == 8
-    assert "words: `words` is not defined" in feedback["late__ada again.ipynb.txt"]
+    assert "words: `words` is not defined" in feedback["late/ada again.ipynb.txt"]
     assert "took too long" in feedback["loop.ipynb.txt"]
     assert "def test_" not in "".join(feedback.values())
     assert "8 files" in (out / "log.txt").read_text("utf-8")
@@ -312,7 +313,7 @@ def test_root_never_runs_submissions_that_see_its_files(folder, tmp_path, monkey
 
 
 def test_a_control_group_of_version_2_is_limited_entered_and_removed(tmp_path, monkeypatch):
-    """On a copy of the files that the kernel would offer; version 1 and the kernel itself: the tests above."""
+    """On a copy of the files that the kernel would offer; the kernel itself: the tests above."""
     monkeypatch.setattr(
         Path, "read_text", lambda path, *_: "0::/teacher\n" if path.name == "cgroup" else path.open().read()
     )
@@ -320,10 +321,200 @@ def test_a_control_group_of_version_2_is_limited_entered_and_removed(tmp_path, m
     own.mkdir()
     (own / "cgroup.subtree_control").write_text("cpu memory pids\n")
     group = ControlGroup.make(10**9, 50, root=tmp_path)
-    (made,) = group.folders
+    made = group.folder
     assert made.parent == own
     assert str(made / "cgroup.procs") in " ".join(group.enter())
     group.remove()
     assert not made.exists()
     (own / "cgroup.subtree_control").write_text("cpu\n")
     assert ControlGroup.make(10**9, 50, root=tmp_path).enter() == []
+
+
+FLOOD = """
+import sys, json, os, threading, time
+channel = json.loads(sys.argv[1])["socket"]
+def flood():
+    while True:
+        os.write(channel, b"\\n" * 65536)
+threading.Thread(target=flood, daemon=True).start()
+while True:
+    try:
+        time.sleep(1000)
+    except BaseException:
+        pass
+"""
+HIDDEN_MEMORY = """
+import ctypes, os
+libc = ctypes.CDLL(None, use_errno=True)
+assert libc.shmget(0, 10**8, 0o1600) >= 0 or os.memfd_create("x") >= 0
+"""
+
+
+@needs_walls
+@pytest.mark.parametrize("cell", [FLOOD, HIDDEN_MEMORY], ids=["floods its channel", "takes hidden memory"])
+def test_a_cell_ends_at_its_limit_and_costs_no_other(cell, graded):
+    began = time.monotonic()
+    result = graded([*GOOD[:2], cell, *GOOD[2:]])
+    assert (points(result), list(result["errors"])) == ([3, 1], [3])
+    assert time.monotonic() - began < 30
+
+
+@needs_walls
+@pytest.mark.parametrize("answer", ["'{},' * 2**25", "[[]] * 10**6"])
+def test_a_huge_answer_is_no_answer_and_takes_no_memory_here(answer, graded):
+    before = psutil.Process().memory_info().rss
+    result = graded([*GOOD[:2], *GOOD[3:], f"words = {answer}"], sandbox.Limits(call_seconds=10.0, memory=4 * 10**9))
+    assert points(result) == [3, 0]
+    assert psutil.Process().memory_info().rss - before < 300e6
+
+
+@needs_walls
+def test_cells_that_end_the_process_cost_their_own_answers_only(graded):
+    ends = "import os\nos._exit(0)"
+    result = graded([GOOD[0], ends, GOOD[1], ends, ends, *GOOD[2:4], ends, ends, GOOD[4]])
+    assert (points(result), result["student_id"]) == ([3, 1], "ada")
+    assert list(result["errors"]) == [2, 4, 5, 8, 9]
+
+
+@needs_walls
+def test_the_answers_of_a_neighbour_fail(graded):
+    """Under another id at the end, and with a function that changes the id when it is called."""
+    copied = [*GOOD[:3], "def square(x):\n    global student_id\n    student_id = 'ada'\n    return x**2", GOOD[4]]
+    result = graded([*copied, "student_id = 'ben'"])
+    assert (points(result), result["student_id"], result["id_changed"]) == ([1, 1], "ben", True)
+
+
+@needs_walls
+def test_what_the_check_in_the_notebook_takes_grading_takes():
+    cells = [
+        "student_id = 'ada'\nimport numpy as np, torch\nfrom fpcourse import homework",
+        "class Series(list):\n    def __array__(self, *_, **__):\n        return np.array(list(self))",
+        "answers = np.array([3]), [3], torch.tensor([3.0]), Series([3]), range(3, 4), np.float32(3)",
+        "for answer in answers:\n    homework.number('answer', np.asarray(answer))",
+    ]
+    tests = f"from otter.test_files import test_case\nname, points = '2.1', {[1] * 6}\n"
+    for i in range(6):
+        tests += f"@test_case(hidden=True)\ndef test_{i}(env):\n    homework.compare('it', env['answers'][{i}], 3)\n"
+    content = json.dumps(notebook(*cells)).encode()
+    result = submission.grade(content, "2", {"2.1": tests}, WALLS, sandbox.Limits())
+    assert (result["questions"]["2.1"]["points"], result["errors"]) == (6, {})
+
+
+@needs_walls
+def test_a_notebook_from_colab_runs_here(graded):
+    colab = "from google.colab import drive, files\ndrive.mount('/content/drive')\n"
+    assert graded([GOOD[0], colab + GOOD[1], *GOOD[2:]])["errors"] == {}
+
+
+@needs_walls
+def test_no_file_takes_anything_from_another(tmp_path):
+    """Names, bytes, kinds and outputs that no table and no file system likes, beside one good submission."""
+    folder, out = tmp_path / "collected", tmp_path / "results"
+    folder.mkdir()
+    good = json.dumps(notebook(*GOOD)).encode()
+    (folder / "good.ipynb").write_bytes(good)
+    odd = {
+        os.fsencode(folder / name): content
+        for name, content in {
+            "sub__a.ipynb": good,
+            ".hidden.ipynb": good,
+            "long" * 60 + ".ipynb": b"1",
+            "escape\x1b[2J\nnew line.ipynb": b"2",
+            "＝1+1.ipynb": b"3",
+            "surrogate.ipynb": json.dumps(
+                notebook(*GOOD, r"raise ValueError('\ud800 \x1b[2J' + chr(10) + 'all right')")
+            ).encode(),
+            "forged id.ipynb": json.dumps(notebook(r"student_id = 'x' + chr(10) + '20 of 20 points'")).encode(),
+            "zip.ipynb": b"PK\x03\x04",
+            "utf-16.ipynb": "{}".encode("utf-16"),
+        }.items()
+    }
+    odd[os.fsencode(folder) + b"/M\xfcller.ipynb"] = good
+    (folder / "sub").mkdir()
+    odd[os.fsencode(folder / "sub" / "a.ipynb")] = good
+    for path, content in odd.items():
+        Path(os.fsdecode(path)).write_bytes(content)
+    os.mkfifo(folder / "pipe.ipynb")
+    (folder / "dangling.ipynb").symlink_to("nowhere")
+    (folder / "passwd.ipynb").symlink_to("/etc/passwd")
+    with open(folder / "large.ipynb", "wb") as file:
+        file.truncate(10**9)
+    for _ in range(2):  # the second run finds the results of the first, also where they lie among the submissions
+        subprocess.run(command(folder, folder / "out", "--jobs", "2", "--cell-seconds", "5"), check=True, timeout=300)
+    out = folder / "out"
+    rows = table(out)
+    assert len(rows) == len(odd) + 5
+    assert [row["total"] for row in rows.values() if row["status"] == "graded"].count("4") == 6
+    assert sum(row["counts"] == "yes" for row in rows.values() if row["student_id"] == "ada") == 1
+    texts = [path.read_text("utf-8") for path in (out / "feedback").rglob("*") if path.is_file()]
+    assert len(texts) == len(rows)
+    assert not any("\x1b" in text or "\n20 of 20" in text or "\nall right" in text for text in texts)
+    assert {rows[name]["note"].partition(":")[0] for name in ("pipe.ipynb", "dangling.ipynb", "passwd.ipynb")} == {
+        "it is a link or a device, not a file"
+    }
+    assert "954 MiB" in rows["large.ipynb"]["note"] and "zip archive" in rows["zip.ipynb"]["note"]
+
+
+@needs_walls
+def test_a_roster_marks_by_hand_and_grading_again(folder, tmp_path, capfd):
+    out, roster = tmp_path / "results", tmp_path / "class.csv"
+    roster.write_text(
+        'Student,ID,SIS User ID,Section\n"Zero, S.",1,STUDENT 0,A\n"One, S.",2,student 1,A\nAbsent,3,s9,A\n'
+    )
+    run = [*command(folder, out, "--cell-seconds", "2", "--jobs", "2"), "--roster", str(roster)]
+    subprocess.run(run, check=True, timeout=300)
+    (out / "overrides.csv").open("a").write("Student 1,2.2,0.5,too short\nnobody,2.2,1,\nstudent 1,2.9,1,\n")
+    capfd.readouterr()
+    subprocess.run([*run, "--again", "student 1.ipynb"], check=True, timeout=300)
+    said = capfd.readouterr().err
+    assert "8 files, 7 of them graded before" in said
+    assert "line 3: there is no student 'nobody'" in said and "line 4: there is no question '2.9'" in said
+    with open(out / "students.csv", encoding="utf-8-sig", newline="") as file:
+        students = list(csv.DictReader(file))
+    assert list(students[0])[:5] == ["Student", "ID", "SIS User ID", "Section", "Homework 2"]
+    by_id = {row["SIS User ID"]: row for row in students}
+    assert by_id["STUDENT 0"]["Homework 2"] == "3" and by_id["STUDENT 0"]["file"].startswith("late")
+    assert (by_id["student 1"]["Homework 2"], by_id["student 1"]["2.2"]) == ("3.5", "0.5")
+    assert (by_id["s9"]["Homework 2"], by_id["s9"]["note"]) == ("", "nothing handed in under this id")
+    assert by_id["student 2"]["note"].startswith("not in the roster")
+    assert "Your teacher: too short" in (out / "feedback" / "student 1.ipynb.txt").read_text("utf-8")
+    with open(out / "upload.csv", encoding="utf-8", newline="") as file:
+        assert list(csv.reader(file))[:2] == [
+            ["Student", "ID", "SIS User ID", "Section", "Homework 2"],
+            ["Zero, S.", "1", "STUDENT 0", "A", "3"],
+        ]
+    with open(out / "statistics.csv", encoding="utf-8-sig", newline="") as file:
+        statistics = {row["test"]: row for row in csv.DictReader(file)}
+    assert statistics["words"]["most frequent message"] == "`words` is not defined: no cell that ran assigns it."
+    page = (out / "explanations.md").read_text("utf-8")
+    assert page.count("> two words") == 5 and "student" not in page.replace("students", "")
+    other = [part if part != "2" else "3" for part in run]
+    done = subprocess.run(other, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 2 and "holds the results of homework 2" in done.stderr
+
+
+@needs_walls
+def test_a_fault_of_the_machine_is_no_mark(folder, tmp_path, monkeypatch):
+    """It says so, ends with status 1, and the next run grades the file; other limits grade anew as well."""
+    arguments = [str(folder), "--assignment", "2", "--out", str(tmp_path / "results"), "--jobs", "1"]
+    monkeypatch.setattr(grade, "convert", lambda master, folder: (None, TESTS))
+    for path in (*folder.glob("*.ipynb"), *folder.glob("late/*")):
+        if path.name != "student 0.ipynb":
+            path.unlink()
+    with monkeypatch.context() as broken:
+        broken.setattr(sandbox.subprocess, "Popen", lambda *_, **__: (_ for _ in ()).throw(BlockingIOError(11, "busy")))
+        broken.setattr(sandbox, "available", lambda: frozenset(sandbox.PROTECTIONS))
+        assert grade.main(arguments) == 1
+    assert "failed, grade it again" in table(tmp_path / "results")["student 0.ipynb"]["note"]
+    assert grade.main(arguments) == 0
+    assert table(tmp_path / "results")["student 0.ipynb"]["total"] == "4"
+    results = tmp_path / "results" / "submissions"
+    assert len(list(results.glob("*.json"))) == 1
+    assert grade.main([*arguments, "--cell-seconds", "3"]) == 0
+    assert len(list(results.glob("*.json"))) == 2
+
+
+def test_a_machine_without_bubblewrap_says_what_it_lacks(monkeypatch):
+    monkeypatch.setattr(sandbox.shutil, "which", lambda _: None)
+    assert sandbox.complaint() == "bubblewrap is not installed"
+    assert sandbox.available() == frozenset()
