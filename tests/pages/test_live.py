@@ -310,3 +310,24 @@ def test_a_drawn_curve_replaces_the_target(play):
     page.mouse.up()
     wait_until_it_says(page, "Step 0")
     assert "target's" not in says(page)
+
+
+# --- matrix
+
+
+def test_seven_edges_of_a_tree_recover_a_matrix_of_rank_one_and_seven_others_do_not(play):
+    page = play("matrix", viewport=PHONE)
+    page.click("text=Hide all")
+    for row, column in [(1, 1), (1, 2), (1, 3), (1, 4), (2, 2), (3, 2)]:
+        page.click(f".fpc-cell[aria-label^='row {row}, column {column}:']")
+    page.focus(".fpc-cell[aria-label^='row 4, column 2:']")
+    page.keyboard.press("Enter")
+    wait_until_it_says(page, "Recovered, from as few")
+    assert "7 of 7" in says(page) and "Jacobian rank 7, graph in 1 part" in says(page)
+    assert page.locator(".fpc-cell.fpc-right").count() == 9
+    page.click(".fpc-cell[aria-label^='row 4, column 2:']")  # hide it again, and show one that closes a cycle
+    page.click(".fpc-cell[aria-label^='row 2, column 1:']")
+    wait_until_it_says(page, "are wrong")
+    assert "7 of 7" in says(page) and "Jacobian rank 6, graph in 2 parts" in says(page)
+    assert page.locator(".fpc-cell.fpc-wrong").count() >= 3
+    page.wait_for_function("location.hash.includes('shown=1111110001000000')")

@@ -13,7 +13,7 @@ from playwright.sync_api import sync_playwright
 
 LIVE = Path(__file__).resolve().parents[2] / "_extensions" / "live"
 # what the status line says when the picture is taken; nothing: before anything has moved
-MOMENTS = {"train": r"Step ([3-9]\d\d|\d{4})", "condense": r"relative loss [0-4]\."}
+MOMENTS = {"train": r"Step ([3-9]\d\d|\d{4})", "condense": r"relative loss [0-4]\.", "matrix": "wrong|Recovered"}
 
 
 def page_of(name: str) -> str:
@@ -39,9 +39,10 @@ def poster(browser, name: str, folder: Path) -> str:
         page.wait_for_function(says, arg=moment, polling=10)
         page.click(".fpc-play")
     page.wait_for_timeout(500)
-    drawn = page.evaluate("[...document.querySelectorAll('.fpc-stage > svg')].map(svg => svg.outerHTML).join('\\n')")
+    drawn = page.evaluate("[...document.querySelector('.fpc-stage').children].map(e => e.outerHTML).join('\\n')")
     page.context.close()
-    return re.sub(r' (tabindex|aria-pressed|data-\w+)="[^"]*"', "", drawn) + "\n"
+    drawn = re.sub(r"(</?)button", r"\1span", drawn)  # there is nothing to press
+    return re.sub(r' (tabindex|type|aria-pressed|data-\w+)="[^"]*"', "", drawn) + "\n"
 
 
 def main(names: list[str]) -> None:
