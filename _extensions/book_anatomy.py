@@ -133,7 +133,7 @@ def plain(node: nodes.Node) -> str:
     if isinstance(node, nodes.math_block):
         return rf"\[{node.astext()}\]"
     if isinstance(node, nodes.Text):
-        return html.escape(node.astext(), quote=False)
+        return html.escape(node.astext().replace("\n", " "), quote=False)
     if isinstance(node, nodes.system_message | addnodes.index):
         return ""
     return "".join(map(plain, node.children))

@@ -42,22 +42,38 @@ def prerequisites(page: str, needs: str) -> list[str]:
     return [posixpath.normpath(posixpath.join(folder, link.removesuffix(".ipynb"))) for _, link in LINK.findall(needs)]
 
 
-def tree(needed: dict[str, list[str]]) -> dict[str, str | None]:
+def parts(toc) -> dict[str, str]:
+    """For each page in a part of its chapter that part, ``chapter#caption``: in _toc.yml a subtree with a caption."""
+    return {
+        str(page): f"{document.docname}#{subtree.caption}"
+        for document in toc.values()
+        for subtree in document.subtrees
+        for page in subtree.items
+        if subtree.caption
+    }
+
+
+def tree(needed: dict[str, list[str]], part: dict[str, str] | None = None) -> dict[str, str | None]:
     """For each page the one page under which the map shows it: of all that it needs, the last one on the way there.
 
     needed   page -> pages it needs, in reading order; a chapter's pages lie in the folder named like the chapter
+    part     page -> part of its chapter; such a page stands below pages of its part, or else below the part itself
     """
-    above: dict[str, str | None] = {}
-    depth: dict[str, int] = {}
+    part = part or {}
+    above: dict[str, str | None] = {name: name.partition("#")[0] for name in part.values()}
+    depth = dict.fromkeys(above, 1)
+
+    def home(page: str) -> str | None:
+        chapter = posixpath.dirname(page)
+        return part.get(page, chapter if chapter in needed else None)
 
     def place(page: str) -> None:
         if page in above:
             return
-        chapter = posixpath.dirname(page)
-        own = [other for other in needed[page] if other.startswith(chapter)] if chapter in needed else []
+        own = [other for other in needed[page] if other in needed and home(page) and home(other) == home(page)]
         for other in own:
             place(other)
-        above[page] = max(own, key=depth.__getitem__, default=chapter if chapter in needed else None)
+        above[page] = max(own, key=depth.__getitem__, default=home(page))
         if above[page] is not None:
             place(above[page])
         depth[page] = 0 if above[page] is None else depth[above[page]] + 1
@@ -77,14 +93,19 @@ class CourseMap(SphinxDirective):
         openings = {page: opening(source / f"{page}.ipynb") for page in pages}
         for page in notebooks:
             self.env.note_dependency(str(source / f"{page}.ipynb"))
-        above = tree({page: prerequisites(page, openings[page][3]) for page in pages})
+        part = {page: name for page, name in parts(toc).items() if page in openings}
+        above = tree({page: prerequisites(page, openings[page][3]) for page in pages}, part)
+        order = list(dict.fromkeys(each for page in pages for each in (part.get(page, page), page)))
 
         def passed(page: str) -> list[str]:
             return [] if above[page] is None else [above[page], *passed(above[page])]
 
         def lines(parent: str | None, indent: str) -> list[str]:
             result = []
-            for page in (each for each in pages if above[each] == parent):
+            for page in (each for each in order if above[each] == parent):
+                if page not in openings:
+                    result += [f"{indent}- *{page.partition('#')[2]}*", *lines(page, indent + "  ")]
+                    continue
                 title, read, run, needs = openings[page]
                 also = [each for each in prerequisites(page, needs) if each in openings and each not in passed(page)]
                 times = f"{read.lower()} min, runs in {run}" + ("" if parent else ". " + LINK.sub(r"\1", needs))
@@ -99,6 +120,26 @@ class CourseMap(SphinxDirective):
         container = nodes.container(classes=["fpc-map"])
         container += self.parse_text_to_nodes("\n".join(lines(None, "")))
         return [container]
+
+
+def caption_menu(app, pagename: str, templatename: str, context: dict, doctree) -> None:
+    """Write the captions of a chapter's parts into the menu, where Sphinx shows them at the top level only."""
+    if "generate_toctree_html" not in context:
+        return
+    draw, part = context["generate_toctree_html"], parts(app.env.external_site_map)
+    firsts = {name: page for page, name in reversed(part.items())}
+    captions = {context["pathto"](page): name.partition("#")[2] for name, page in firsts.items()}
+
+    def captioned(*args, **options):
+        soup = draw(*args, **options)
+        for link in soup.select("li.toctree-l2 > a"):
+            if link["href"] in captions and not link.parent.find_previous_sibling("li", string=captions[link["href"]]):
+                caption = soup.new_tag("li", attrs={"class": "fpc-part"})
+                caption.string = captions[link["href"]]
+                link.parent.insert_before(caption)
+        return soup
+
+    context["generate_toctree_html"] = captioned
 
 
 class living_figure(nodes.General, nodes.Element):
@@ -190,4 +231,5 @@ def setup(app) -> dict[str, bool]:
     app.add_directive("course-map", CourseMap)
     app.add_directive("living-figure", LivingFigure)
     app.connect("doctree-resolved", bring_figures)
+    app.connect("html-page-context", caption_menu, priority=900)  # after the theme has brought its function
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from sphinx_external_toc.parsing import parse_toc_yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "_extensions"))
-from book_front import HOMEWORK, LINK, opening, panels, prerequisites, tree, with_still  # noqa: E402
+from book_front import HOMEWORK, LINK, opening, panels, parts, prerequisites, tree, with_still  # noqa: E402
 
 from fpcourse.interactive import dial  # noqa: E402
 
@@ -59,6 +60,29 @@ def test_the_map_puts_a_lesson_below_the_last_one_it_needs():
         "c/2/x": "c/2/z",
         "c/2/z": "c/2",
     }
+
+
+def test_the_map_keeps_the_parts_of_a_chapter_apart():
+    needed = {"c/1": [], "c/1/a": ["c/1"], "c/1/b": ["c/1/a"], "c/1/d": ["c/1/b"], "c/1/e": ["c/1/d", "c/1/a"]}
+    part = {"c/1/a": "c/1#See", "c/1/b": "c/1#See", "c/1/d": "c/1#Know", "c/1/e": "c/1#Know"}
+    assert tree(needed, part) == {
+        "c/1": None,
+        "c/1#See": "c/1",
+        "c/1/a": "c/1#See",
+        "c/1/b": "c/1/a",
+        "c/1#Know": "c/1",
+        "c/1/d": "c/1#Know",
+        "c/1/e": "c/1/d",
+    }
+
+
+def test_the_parts_of_a_chapter_have_captions():
+    part = parts(parse_toc_yaml(ROOT / "_toc.yml"))
+    chapter = "chapters/2_frequency_principle"
+    captions = ["See it", "Understand it", "Further"]
+    assert list(dict.fromkeys(part.values())) == [f"{chapter}#{caption}" for caption in captions]
+    assert part[f"{chapter}/parity"] == f"{chapter}#See it"
+    assert part[f"{chapter}/limits"] == f"{chapter}#Understand it"
 
 
 def test_prerequisites_are_read_relative_to_the_lesson():

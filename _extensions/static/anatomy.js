@@ -94,7 +94,7 @@
     const right = guesses.filter((guess) => guess.right).length;
     line.querySelector("[role=status]").textContent =
       `You have read ${read.length} of ${known.pages.length} lessons` +
-      (guesses.length ? `; ${right} of your ${guesses.length} guesses ${right === 1 ? "was" : "were"} right.` : ".");
+      (guesses.length ? ` and guessed ${right} of ${guesses.length} right.` : ".");
     const paths = new Set(read.map((name) => new URL(`${name}.html`, location.href).pathname));
     all(".fpc-map li > p > a:first-child").forEach((link) => {
       link.classList.toggle("fpc-read", paths.has(link.pathname));

@@ -176,7 +176,7 @@ def test_progress_is_shown_and_forgotten(book, lesson):
     lesson.wait_for_function("JSON.parse(localStorage.fpcourse).pages.lesson")
     lesson.goto(front)
     line = lesson.locator(".fpc-progress")
-    assert "You have read 1 of 1 lessons; 1 of your 2 guesses was right." in line.inner_text()
+    assert "You have read 1 of 1 lessons and guessed 1 of 2 right." in line.inner_text()
     line.get_by_role("button").click()
     assert not line.is_visible()
     lesson.reload()

@@ -45,8 +45,13 @@ THREADS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THR
 
 def notebooks() -> list[str]:
     """The notebooks of the book in reading order, as paths in the repository; not the homework: it awaits answers."""
+
+    def below(entry: dict) -> list[str]:
+        parts = (entry, *entry.get("subtrees", []))
+        return [entry["file"], *(file for part in parts for each in part.get("sections", []) for file in below(each))]
+
     contents = yaml.safe_load((REPOSITORY / "_toc.yml").read_text())["chapters"]
-    files = [entry["file"] for chapter in contents for entry in (chapter, *chapter.get("sections", []))]
+    files = [file for chapter in contents for file in below(chapter)]
     paths = [f"{file}.ipynb" for file in files if not file.endswith("homework")]
     return [path for path in paths if (REPOSITORY / path).exists()]
 
