@@ -106,11 +106,12 @@
           const [x, z] = [1.1 * Math.cos(aim), 1.1 * Math.sin(aim)];
           circle.segment(0, 0, x, z, "theory", 'stroke-width="1.5" stroke-dasharray="5 4"');
         }
-        for (const neuron of all.sort((p, q) => p.amplitude - q.amplitude)) {
-          const length = neuron.amplitude / largest;
-          const [x, z] = [length * Math.cos(neuron.angle), length * Math.sin(neuron.angle)];
-          circle.segment(0, 0, x, z, color(neuron), 'stroke-width="1.2" opacity="0.7"');
-          circle.dots([x], [z], color(neuron), 2.6);
+        for (const shade of ["noise", "high", "network"]) {
+          const some = all.filter((neuron) => color(neuron) === shade);
+          const xs = some.map(({ amplitude, angle }) => (amplitude / largest) * Math.cos(angle));
+          const zs = some.map(({ amplitude, angle }) => (amplitude / largest) * Math.sin(angle));
+          circle.spokes(xs, zs, shade, 'stroke-width="1.2" opacity="0.7"');
+          circle.dots(xs, zs, shade, 2.6);
         }
         circle.end();
 

@@ -162,10 +162,14 @@
 
     /* style: the attributes of the element, as text */
     line(xs, ys, color, style = "") {
+      const [top, bottom] = [this.margin.top - 2, this.height - this.margin.bottom + 2];
       let d = "";
+      let outside = true; // along the edge the pen is lifted
       for (let i = 0; i < xs.length; i += 1) {
-        const y = clip(this.py(ys[i]), this.margin.top - 2, this.height - this.margin.bottom + 2);
-        d += `${i ? "L" : "M"}${this.px(xs[i]).toFixed(1)},${y.toFixed(1)}`;
+        const y = this.py(ys[i]);
+        const beyond = !(y >= top && y <= bottom);
+        d += `${i && !(outside && beyond) ? "L" : "M"}${this.px(xs[i]).toFixed(1)},${(clip(y, top, bottom) || top).toFixed(1)}`;
+        outside = beyond;
       }
       this.parts.push(`<path class="fpc-line fpc-${color}" d="${d}" ${style}/>`);
     }
@@ -179,6 +183,13 @@
     segment(x0, y0, x1, y1, color, style = "") {
       const points = [this.px(x0), this.py(y0), this.px(x1), this.py(y1)].map((value) => value.toFixed(1));
       this.parts.push(`<path class="fpc-line fpc-${color}" d="M${points[0]},${points[1]}L${points[2]},${points[3]}" ${style}/>`);
+    }
+
+    /* From the origin to each point. */
+    spokes(xs, ys, color, style = "") {
+      const from = `M${this.px(0).toFixed(1)},${this.py(0).toFixed(1)}L`;
+      const d = xs.map((x, i) => `${from}${this.px(x).toFixed(1)},${this.py(ys[i]).toFixed(1)}`).join("");
+      this.parts.push(`<path class="fpc-line fpc-${color}" d="${d}" ${style}/>`);
     }
 
     /* A rectangle of `size` pixels around x (or y, if across), from one value to another. */

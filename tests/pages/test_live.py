@@ -207,7 +207,10 @@ def test_a_poster_stands_there_on_paper_and_without_scripts(play, name):
 
 
 def test_all_figures_together_are_small():
-    assert sum(path.stat().st_size for path in book_live.LIVE.iterdir()) <= 150_000
+    scripts = [path for path in book_live.LIVE.iterdir() if path.suffix in (".js", ".css")]
+    posters = book_live.LIVE.glob("*.poster.html")
+    assert sum(path.stat().st_size for path in scripts) <= 150_000
+    assert max(path.stat().st_size for path in posters) <= 20_000
 
 
 # --- train
@@ -331,3 +334,52 @@ def test_seven_edges_of_a_tree_recover_a_matrix_of_rank_one_and_seven_others_do_
     assert "7 of 7" in says(page) and "Jacobian rank 6, graph in 2 parts" in says(page)
     assert page.locator(".fpc-cell.fpc-wrong").count() >= 3
     page.wait_for_function("location.hash.includes('shown=1111110001000000')")
+
+
+# --- choose
+
+
+def distances(page) -> list[int]:
+    return [int(value) for value in re.findall(r"(\d+) % to the", says(page))]
+
+
+def test_large_weights_choose_the_linear_spline_and_small_ones_the_cubic(play):
+    page = play("choose", "size=10")
+    to_linear, to_cubic = distances(page)
+    assert to_linear <= 3 and to_cubic >= 25
+    page.focus("[data-key=size]")
+    page.keyboard.press("Home")
+    to_linear, to_cubic = distances(page)
+    assert to_cubic <= 3 and to_linear >= 25
+
+
+@pytest.mark.parametrize("size", [0.01, 0.2, 10])
+def test_the_chosen_function_is_that_of_the_course(play, size):
+    points = np.array([[-0.8, 0.25], [-0.6, -0.25], [-0.3, -0.07], [-0.06, 0.15], [0.1, -0.05]])
+    line = np.linspace(-0.8, 0.1, 46)
+    fit = "given => [...document.querySelector('.fpc-lab').lab.figure.fit(...given)]"
+    found = play("choose").evaluate(fit, [points.tolist(), size, line.tolist()])
+    box = flow.box_frequencies(24.0, 200.0)
+    law = kernels.lfp_spectrum(box[:, 0], w2=size**2, a2=size**2, a2w2=size**4)
+    course = flow.lfp_interpolant(*points.T, line, frequencies=box, spectrum=law)[:, 0]
+    np.testing.assert_allclose(found, course, atol=1e-3)  # which ends at frequency 200
+
+
+def test_points_are_dragged_added_and_deleted(play):
+    page = play("choose", viewport=PHONE)
+    handle = page.query_selector(".fpc-handle:nth-child(2)")
+    box = handle.bounding_box()
+    page.mouse.move(box["x"] + 7, box["y"] + 7)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 7, box["y"] - 60, steps=3)
+    page.mouse.up()
+    assert float(handle.get_attribute("aria-valuenow")) > 0
+    page.focus(".fpc-handle:nth-child(1)")
+    page.keyboard.press("ArrowDown")
+    assert page.get_attribute(".fpc-handle:nth-child(1)", "aria-valuetext") == "x -0.80, y 0.23"
+    page.click("text=Add a point")
+    assert says(page).startswith("6 points")
+    page.focus(".fpc-handle:nth-child(1)")
+    page.keyboard.press("Delete")
+    assert says(page).startswith("5 points")
+    page.wait_for_function("location.hash.startsWith('#live-choose?points=')")

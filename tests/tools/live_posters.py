@@ -13,7 +13,12 @@ from playwright.sync_api import sync_playwright
 
 LIVE = Path(__file__).resolve().parents[2] / "_extensions" / "live"
 # what the status line says when the picture is taken; nothing: before anything has moved
-MOMENTS = {"train": r"Step ([3-9]\d\d|\d{4})", "condense": r"relative loss [0-4]\.", "matrix": "wrong|Recovered"}
+MOMENTS = {
+    "train": r"Step ([3-9]\d\d|\d{4})",
+    "condense": r"relative loss [0-4]\.",
+    "matrix": "wrong|Recovered",
+    "choose": None,
+}
 
 
 def page_of(name: str) -> str:
