@@ -4,18 +4,8 @@
   const BOX = 24; // period of the box that stands for the real line, as in the lesson
   const LINE = Float64Array.from({ length: 241 }, (_, i) => -1 + i / 120);
   const XI = Array.from({ length: 41 }, (_, i) => 10 ** (-1 + i / 20));
-  const NEAREST = 0.04; // of two points in x
-  const MOST = 12;
   const POINTS = "-80,25;-60,-25;-30,-7;-6,15;10,-5"; // the lesson's five, in hundredths
   const { interpolate } = fpc.engine();
-  const read = (text) =>
-    text
-      .split(";")
-      .map((pair) => pair.split(",").map((value) => Number(value) / 100))
-      .filter(([x, y]) => Math.abs(x) <= 1 && Math.abs(y) <= 1)
-      .slice(0, MOST)
-      .sort(([p], [q]) => p - q);
-  const write = (points) => points.map((pair) => pair.map((value) => Math.round(100 * value)).join(",")).join(";");
 
   /* Sum of gamma^2(xi) cos(2 pi xi x) over xi = k / BOX, k = +-1, +-2, ...: by Bernoulli polynomials, for
      gamma^2 = (<w^2> + <a^2>) / xi^4 + 4 pi^2 <a^2 w^2> / xi^2 with a, w = +-size. */
@@ -81,88 +71,19 @@
         y: { log: true, range: [1e-4, 1e4] },
       });
       lab.keys({ theory: "network, by the linear frequency principle", high: "linear spline", low: "cubic spline", target: "points" });
-      space.svg.setAttribute("role", "group"); // it holds the handles
-      const handles = document.createElementNS(space.svg.namespaceURI, "g");
-      space.svg.append(handles);
-      let points;
+      const handles = lab.handles(space);
 
-      /* Move a point, not beyond its neighbours. */
-      function move(i, x, y) {
-        const left = i ? points[i - 1][0] + NEAREST : -1;
-        const right = i < points.length - 1 ? points[i + 1][0] - NEAREST : 1;
-        points[i] = [fpc.clip(x, left, right), fpc.clip(y, -0.6, 0.6)];
-        lab.set("points", write(points));
-      }
-
-      function remove(i) {
-        if (points.length <= 2) return;
-        points.splice(i, 1);
-        lab.set("points", write(points));
-      }
-
-      function add(x, y) {
-        if (points.length >= MOST || points.some(([z]) => Math.abs(z - x) < NEAREST)) return;
-        points.push([x, y]);
-        points.sort(([p], [q]) => p - q);
-        lab.set("points", write(points));
-      }
-
+      /* On the curve, where the gap is widest: nothing changes until it is dragged. */
       function addBetween() {
+        const points = handles.read();
         const gaps = points.slice(1).map(([x], i) => x - points[i][0]);
         const i = gaps.indexOf(Math.max(...gaps));
         const x = points[i][0] + gaps[i] / 2;
-        add(x, fit(points, lab.state.size, [x])[0]);
-      }
-
-      function grip(i) {
-        const handle = document.createElementNS(space.svg.namespaceURI, "circle");
-        handle.setAttribute("r", 7);
-        handle.setAttribute("class", "fpc-handle");
-        handle.setAttribute("tabindex", 0);
-        handle.setAttribute("role", "slider");
-        handle.setAttribute("aria-valuemin", -0.6);
-        handle.setAttribute("aria-valuemax", 0.6);
-        handle.addEventListener("pointerdown", (event) => {
-          handle.setPointerCapture(event.pointerId);
-          event.stopPropagation();
-        });
-        handle.addEventListener("pointermove", (event) => {
-          if (handle.hasPointerCapture(event.pointerId)) move(i, ...space.at(event));
-        });
-        handle.addEventListener("dblclick", (event) => {
-          event.stopPropagation();
-          remove(i);
-        });
-        handle.addEventListener("keydown", (event) => {
-          const [dx, dy] = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[event.key] ?? [0, 0];
-          if (dx || dy) {
-            event.preventDefault();
-            move(i, points[i][0] + 0.02 * dx, points[i][1] + 0.02 * dy);
-          } else if (event.key === "Delete" || event.key === "Backspace") {
-            event.preventDefault();
-            remove(i);
-            handles.children[Math.min(i, points.length - 1)].focus();
-          }
-        });
-        return handle;
-      }
-      space.svg.addEventListener("dblclick", (event) => add(...space.at(event)));
-
-      function placeHandles() {
-        if (handles.children.length !== points.length) handles.replaceChildren(...points.map((_, i) => grip(i)));
-        points.forEach(([x, y], i) => {
-          const handle = handles.children[i];
-          handle.setAttribute("cx", space.px(x).toFixed(1));
-          handle.setAttribute("cy", space.py(y).toFixed(1));
-          handle.setAttribute("aria-label", `point ${i + 1}`);
-          handle.setAttribute("aria-valuenow", y.toFixed(2));
-          handle.setAttribute("aria-valuetext", `x ${x.toFixed(2)}, y ${y.toFixed(2)}`);
-        });
+        handles.add(x, fit(points, lab.state.size, [x])[0]);
       }
 
       function redraw() {
-        points = read(lab.state.points);
-        if (points.length < 2) points = read(POINTS);
+        const points = handles.read();
         const { size } = lab.state;
         const inside = LINE.filter((x) => x >= points[0][0] && x <= points[points.length - 1][0]);
         const ghosts = splines(points, inside);
@@ -173,7 +94,7 @@
         space.line(LINE, fit(points, size, LINE), "theory", 'stroke-width="1.5" opacity="0.45"');
         space.line(inside, between, "theory", 'stroke-width="2.5"');
         space.end();
-        placeHandles();
+        handles.place();
 
         const rate = (xi) => (2 * size ** 2) / xi ** 4 + (4 * Math.PI ** 2 * size ** 4) / xi ** 2;
         law.begin();

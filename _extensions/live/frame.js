@@ -7,7 +7,7 @@
    controls  {key: {label, value, values or check or hidden, show, more, live}}: a list to choose from (values that are
              text), a slider (values that are numbers) or a switch; `more` stands in a fold; one that is `live` redraws,
              every other one starts anew
-   setup     lab => {restart, advance, show, redraw, status}: restart() makes the model and draws it; advance() is a
+   setup     lab => {restart, advance, show, redraw}: restart(playing) makes the model and draws it; advance() is a
              promise of the next result, or of undefined at the end; show(result) draws it
 
    The state of a figure stands in the address, #live-name?key=value&..., as far as it differs from its defaults. */
@@ -361,6 +361,90 @@
       this.finger = svg;
     }
 
+    /* Points to drag in a panel: mouse, finger, arrow keys; a double click adds or deletes one, Delete deletes. They stand
+       in state.points, "x,y;x,y" in hundredths. Returns {read, place, add}; place() after each change of the panel. */
+    handles(panel, { most = 12, nearest = 0.04, change = (text) => this.set("points", text) } = {}) {
+      const { svg } = panel;
+      const layer = document.createElementNS(SVG, "g");
+      svg.append(layer);
+      svg.setAttribute("role", "group"); // an image may not hold what takes the focus
+      const usual = this.definition.controls.points.value;
+      const parse = (text) =>
+        text
+          .split(";")
+          .map((pair) => pair.split(",").map((value) => Number(value) / 100))
+          .filter(([x, y]) => x >= panel.x.range[0] && x <= panel.x.range[1] && Number.isFinite(y))
+          .slice(0, most)
+          .sort(([p], [q]) => p - q);
+      const read = () => {
+        const points = parse(this.state.points);
+        return points.length >= 2 ? points : parse(usual);
+      };
+      const write = (points) => change(points.map((pair) => pair.map((value) => Math.round(100 * value)).join(",")).join(";"));
+
+      function move(i, x, y) {
+        const points = read(); // a point stays between its neighbours
+        const left = i ? points[i - 1][0] + nearest : panel.x.range[0];
+        const right = i < points.length - 1 ? points[i + 1][0] - nearest : panel.x.range[1];
+        points[i] = [clip(x, left, right), clip(y, ...panel.y.range)];
+        write(points);
+      }
+      function remove(i) {
+        const points = read();
+        if (points.length > 2) write(points.filter((_, k) => k !== i));
+      }
+      function add(x, y) {
+        const points = read();
+        if (points.length < most && !points.some(([z]) => Math.abs(z - x) < nearest)) {
+          write([...points, [x, y]].sort(([p], [q]) => p - q));
+        }
+      }
+
+      function grip(i) {
+        const handle = document.createElementNS(SVG, "circle");
+        const role = { r: 7, class: "fpc-handle", tabindex: 0, role: "slider", "aria-label": `point ${i + 1}` };
+        for (const [name, value] of Object.entries(role)) handle.setAttribute(name, value);
+        handle.addEventListener("pointerdown", (event) => handle.setPointerCapture(event.pointerId));
+        handle.addEventListener("pointermove", (event) => {
+          if (handle.hasPointerCapture(event.pointerId)) move(i, ...panel.at(event));
+        });
+        handle.addEventListener("dblclick", (event) => {
+          event.stopPropagation();
+          remove(i);
+        });
+        handle.addEventListener("keydown", (event) => {
+          const { key } = event;
+          const [dx, dy] = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[key] ?? [0, 0];
+          const [x, y] = read()[i];
+          const step = (panel.y.range[1] - panel.y.range[0]) / 60;
+          if (dx || dy) move(i, x + 0.02 * dx, y + step * dy);
+          else if (key === "Delete" || key === "Backspace") remove(i);
+          else return;
+          event.preventDefault();
+          layer.children[Math.min(i, layer.children.length - 1)].focus();
+        });
+        return handle;
+      }
+      svg.addEventListener("dblclick", (event) => add(...panel.at(event)));
+
+      function place() {
+        const points = read();
+        if (layer.children.length !== points.length) layer.replaceChildren(...points.map((_, i) => grip(i)));
+        points.forEach(([x, y], i) => {
+          const now = {
+            cx: panel.px(x).toFixed(1),
+            cy: panel.py(y).toFixed(1),
+            "aria-valuemin": panel.y.range[0],
+            "aria-valuemax": panel.y.range[1],
+            "aria-valuenow": y.toFixed(2),
+            "aria-valuetext": `x ${x.toFixed(2)}, y ${y.toFixed(2)}`,
+          };
+          for (const [name, value] of Object.entries(now)) layer.children[i].setAttribute(name, value);
+        });
+      }
+      return { read, place, add };
+    }
+
     /* Names of the colours, above the panels. */
     keys(names) {
       this.legend.replaceChildren(
@@ -439,7 +523,7 @@
       this.pause();
       const life = (this.life = {});
       this.ended = false;
-      this.ready = this.figure.restart();
+      this.ready = this.figure.restart(playing);
       await this.ready;
       if (playing && this.life === life) this.play();
     }

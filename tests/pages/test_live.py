@@ -383,3 +383,37 @@ def test_points_are_dragged_added_and_deleted(play):
     page.keyboard.press("Delete")
     assert says(page).startswith("5 points")
     page.wait_for_function("location.hash.startsWith('#live-choose?points=')")
+
+
+# --- points
+
+
+def variations(page) -> list[float]:
+    return [float(value) for value in re.findall(r"(?:polynomial|network) ([\d.]+)", says(page))]
+
+
+def test_of_two_models_with_a_thousand_parameters_the_network_is_the_smoother(play):
+    page = play("points")
+    x, y = np.linspace(-1, 1, 5), np.array([-0.5, -1.25, 0, 1.25, 0.5])
+    columns = np.polynomial.chebyshev.chebvander
+    angles = np.linspace(0, np.pi, 20_001)
+    curve = columns(np.cos(angles), 999) @ np.linalg.pinv(columns(x, 999)) @ y
+    expected = np.abs(np.diff(curve)).sum() / np.abs(np.diff(y)).sum()
+    page.click(".fpc-play")
+    wait_until_it_says(page, "loss [1-9].* · 10⁻⁸|loss 10⁻")
+    wild, smooth = variations(page)
+    assert wild == pytest.approx(expected, rel=0.03) and smooth < 1.1
+    page.focus("[data-key=p]")
+    page.keyboard.press("End")  # a strong preference for low degrees
+    assert variations(page)[0] < 1.2
+    page.focus(".fpc-stage svg:nth-child(2) .fpc-handle:nth-child(3)")
+    page.keyboard.press("ArrowUp")
+    wait_until_it_says(page, "step [1-9]")
+    page.wait_for_function("location.hash.includes('0%2C8')")
+
+
+def test_a_network_with_large_weights_oscillates(play):
+    page = play("points", "scale=20", viewport=PHONE)
+    page.click(".fpc-play")
+    wait_until_it_says(page, "loss [1-9].* · 10⁻⁸|loss 10⁻")
+    assert variations(page)[1] > 3
