@@ -5,6 +5,7 @@ Colours follow Okabe and Ito, which stay apart for colour-blind readers; line st
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -41,7 +42,8 @@ ERROR_MAP = "viridis_r"  # errors: bright = learned
 def use_style() -> None:
     """Set matplotlib's defaults for every figure of a lesson; call it once, after the settings.
 
-    The names in :data:`COLORS` become colour names: ``axis.plot(x, y, color="network")``.
+    The names in :data:`COLORS` become colour names: ``axis.plot(x, y, color="network")``. In the book, which
+    sets ``FPCOURSE_FIGURES=svg``, figures are drawings, whose colours follow the page.
 
     Examples
     --------
@@ -66,7 +68,11 @@ def use_style() -> None:
     if "ipykernel" in sys.modules:
         from matplotlib_inline.backend_inline import set_matplotlib_formats
 
-        set_matplotlib_formats("retina")  # twice the pixels: sharp on today's screens
+        if os.environ.get("FPCOURSE_FIGURES") == "svg":
+            mpl.rc("figure", dpi=170)  # of the pictures within
+            set_matplotlib_formats("svg")
+        else:
+            set_matplotlib_formats("retina")  # twice the pixels: sharp on today's screens
 
 
 def log_ticks(axis: Axes, x: Sequence[float] = (), y: Sequence[float] = ()) -> None:

@@ -96,8 +96,8 @@ def links_lead_somewhere(visit, address):
 
 def images_have_alternative_text(visit, address):
     bare = visit.page.evaluate(
-        """[...document.querySelectorAll("main img")]
-        .filter(i => !i.alt || i.alt.includes("_images/")).map(i => i.outerHTML.slice(0, 200))"""
+        """[...document.querySelectorAll("main img, main [role=img]")]
+        .filter(i => !(i.alt ?? i.ariaLabel) || i.alt?.includes("_images/")).map(i => i.outerHTML.slice(0, 200))"""
     )
     assert not bare
 
@@ -215,10 +215,10 @@ def prints_without_the_frame_and_on_white(visit, address):
     parts = (".bd-sidebar-primary", ".bd-sidebar-secondary", ".bd-header-article", ".prev-next-footer")
     frame = [name for name in (*parts, ".fpc-controls button") if visit.page.evaluate(shown, name)]
     cut = visit.page.evaluate(
-        """[...document.querySelectorAll(".bd-article img")].filter(i => {
+        """[...document.querySelectorAll(".bd-article :is(img, .fpc-figure svg)")].filter(i => {
             const box = i.getBoundingClientRect();
             return box.width && (box.left < 0 || box.right > document.documentElement.clientWidth + 1);
-        }).map(i => i.alt)"""
+        }).length"""
     )
     visit.page.evaluate("window.dispatchEvent(new Event('afterprint'))")
     after = visit.page.evaluate("document.documentElement.dataset.theme")
@@ -247,7 +247,7 @@ def first_figure_does_not_wait_for_scripts(visit, address):
     bare.goto(f"{address}{visit.name}.html", wait_until="load")
     seen = bare.evaluate(
         """() => {
-            const first = document.querySelector(".bd-article img, .bd-article figure.fpc-scrub");
+            const first = document.querySelector(".bd-article :is(img, .fpc-figure, figure.fpc-scrub)");
             const picture = first?.matches("img") ? first : first?.querySelector("svg");
             return !first || (picture?.getBoundingClientRect().width > 100 && (picture.naturalWidth ?? 1) > 0);
         }"""
