@@ -131,10 +131,11 @@ fpc.engine = () => {
         if (!on) z[i] = 0;
       }
     },
-    sine(z, slope, from, to) {
+    sine(z, slope, from, to, omega) {
       for (let i = from; i < to; i += 1) {
-        slope[i] = Math.cos(z[i]);
-        z[i] = Math.sin(z[i]);
+        const phase = omega * z[i];
+        slope[i] = omega * Math.cos(phase);
+        z[i] = Math.sin(phase);
       }
     },
     linear(z, slope, from, to) {
@@ -161,14 +162,16 @@ fpc.engine = () => {
   /* A dense network, linear in its last layer.
 
      widths: inputs, hidden layers, outputs; features: the matrix B of Fourier features, whose 2 m values then are the
-     inputs; parameters: given, or drawn from seed as PyTorch draws them, uniform in +-1/sqrt(fan_in), times scale;
+     inputs; parameters: given, or drawn from seed as PyTorch draws them, uniform in +-1/sqrt(fan_in), times scale; siren:
+     sin(30 z), with the weights of Sitzmann et al. (fpcourse.models.siren);
      bias: false leaves out the last one, so that [d, m, c] is fpcourse's TwoLayer with its w, b, a. */
   class Network {
-    constructor({ widths, activation = "tanh", parameters, seed = 0, scale = 1, bias = true, features }) {
+    constructor({ widths, activation = "tanh", parameters, seed = 0, scale = 1, bias = true, features, siren = false }) {
       this.inputs = widths[0];
       this.features = features && Float64Array.from(features);
       const sizes = [features ? (2 * features.length) / widths[0] : widths[0], ...widths.slice(1)];
-      this.activate = ACTIVATIONS[activation];
+      this.activate = ACTIVATIONS[siren ? "sine" : activation];
+      this.siren = siren;
       this.layers = [];
       let size = 0;
       for (let l = 1; l < sizes.length; l += 1) {
@@ -195,7 +198,9 @@ fpc.engine = () => {
       this.layers.forEach((layer, l) => {
         const bound = scale / Math.sqrt(layer.inner);
         const end = this.layers[l + 1]?.weight ?? size;
-        for (let i = layer.weight; i < end; i += 1) parameters[i] = bound * (2 * uniform() - 1);
+        const weight = this.siren ? (l ? Math.sqrt(6 / layer.inner) / 30 : 1 / layer.inner) : bound;
+        const biases = layer.weight + layer.inner * layer.rows;
+        for (let i = layer.weight; i < end; i += 1) parameters[i] = (i < biases ? weight : bound) * (2 * uniform() - 1);
       });
       return parameters;
     }
@@ -213,6 +218,7 @@ fpc.engine = () => {
     /* Columns of x at order[from ...], through all layers. */
     forward(x, order, from, n) {
       const { into } = this;
+      const omega = this.siren ? 30 : 1;
       const d = into.length / BLOCK;
       for (let i = 0; i < n; i += 1) {
         const at = order ? order[from + i] : from + i;
@@ -227,7 +233,7 @@ fpc.engine = () => {
         multiply(layer.h, layer.rows, this.parameters, layer.weight, layer.inner, 1, h, layer.inner, n);
         h = layer.h;
         if (layer.last) continue;
-        for (let j = 0; j < layer.rows; j += 1) this.activate(h, layer.slope, j * BLOCK, j * BLOCK + n);
+        for (let j = 0; j < layer.rows; j += 1) this.activate(h, layer.slope, j * BLOCK, j * BLOCK + n, omega);
       }
       return h;
     }

@@ -12,7 +12,7 @@ import torch
 from live_posters import page_of
 from test_pages import DESKTOP, PHONE, complaint
 
-from fpcourse import flow, fourier, kernels, models, training
+from fpcourse import data, flow, fourier, images, kernels, models, training
 
 NAMES = sorted(path.stem for path in book_live.LIVE.glob("*.js") if path.stem not in ("engine", "frame"))
 
@@ -72,6 +72,21 @@ def test_a_two_layer_network_without_output_bias_and_fourier_features(engine):
         linear, np.hstack([np.cos(lifted), np.sin(lifted)]), y, steps=200, learning_rate=0.01, optimizer="gd"
     )
     np.testing.assert_allclose(parameters, models.parameters_of(linear), atol=1e-4)
+
+
+def test_a_siren_trains_as_in_pytorch(engine):
+    torch.manual_seed(4)
+    model = models.siren([2, 16, 16, 1])
+    x, y = np.random.default_rng(4).uniform(-1, 1, (2, 50, 2))
+    network = {"widths": [2, 16, 16, 1], "siren": True, "parameters": models.parameters_of(model).tolist()}
+    options = {"steps": 50, "rate": 1e-4, "optimizer": "adam"}
+    parameters, *_ = engine(TRAIN, network, x.ravel().tolist(), y[:, 0].tolist(), options, [0.0, 0.0])
+    training.train(model, x, y[:, 0], steps=50, learning_rate=1e-4, optimizer="adam")
+    np.testing.assert_allclose(parameters, models.parameters_of(model), atol=1e-4)
+    first, second = engine("""const { layers, parameters } = new e.Network({ widths: [2, 400, 400, 1], siren: true });
+        const largest = layer => parameters.slice(layer.weight, layer.bias).reduce((m, w) => Math.max(m, w), 0);
+        return layers.slice(0, 2).map(largest);""")
+    assert first == pytest.approx(1 / 2, rel=0.02) and second == pytest.approx((6 / 400) ** 0.5 / 30, rel=0.02)
 
 
 def test_mini_batches_visit_every_sample_once_in_a_pass(engine):
@@ -417,3 +432,46 @@ def test_a_network_with_large_weights_oscillates(play):
     page.click(".fpc-play")
     wait_until_it_says(page, "loss [1-9].* · 10⁻⁸|loss 10⁻")
     assert variations(page)[1] > 3
+
+
+# --- picture
+
+
+def test_a_picture_is_learned_from_low_frequencies_to_high(play):
+    page = play("picture")
+    photo = data.camera(64)
+    found = page.evaluate(
+        "photo => [...document.querySelector('.fpc-lab').lab.figure.rings(photo)]", photo.ravel().tolist()
+    )
+    edges = [0.5, 1, 2, 4, 8, 16, 32]
+    np.testing.assert_allclose(found, images.band_sums(images.cosine_transform(photo) ** 2, edges), rtol=1e-9)
+    page.check("[data-key=hidden]")
+    assert "on the hidden ones" in says(page)
+    page.click(".fpc-play")
+    wait_until_it_says(page, r"Step \d\d")
+    page.click(".fpc-play")
+    heights = [
+        float(bar)
+        for bar in page.evaluate(
+            "[...document.querySelectorAll('.fpc-stage rect')].map(bar => bar.getAttribute('height'))"
+        )
+    ]
+    assert heights[0] < heights[1] < heights[3]
+
+
+def test_a_reader_brings_a_picture_and_hides_part_of_it(play):
+    page = play("picture", "input=SIREN", viewport=PHONE)
+    before = says(page)
+    with page.expect_file_chooser() as chooser:
+        page.click("text=Your own picture")
+    chooser.value.set_files(book_live.LIVE.parent / "static" / "card.png")
+    page.wait_for_function("said => document.querySelector('.fpc-status').textContent !== said", arg=before)
+    page.query_selector("canvas").scroll_into_view_if_needed()
+    box = page.query_selector("canvas").bounding_box()
+    page.mouse.move(box["x"] + 50, box["y"] + 50)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 150, box["y"] + 50, steps=4)
+    page.mouse.up()
+    wait_until_it_says(page, "on the hidden ones")
+    page.click("text=Show all pixels")
+    page.wait_for_function("!document.querySelector('.fpc-status').textContent.includes('hidden')")

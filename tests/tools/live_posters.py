@@ -44,6 +44,8 @@ def poster(browser, name: str, folder: Path) -> str:
         page.wait_for_function(says, arg=moment, polling=10)
         page.click(".fpc-play")
     page.wait_for_timeout(500)
+    page.evaluate("""document.querySelectorAll('.fpc-stage canvas').forEach(canvas => canvas.replaceWith(
+        Object.assign(new Image(), { alt: canvas.ariaLabel, src: canvas.toDataURL() })))""")
     drawn = page.evaluate("[...document.querySelector('.fpc-stage').children].map(e => e.outerHTML).join('\\n')")
     page.context.close()
     drawn = re.sub(r"(</?)button", r"\1span", drawn)  # there is nothing to press
