@@ -2,8 +2,7 @@
 
 A :class:`Scrubber` needs no kernel. It is a plotly figure in JupyterLab and Colab; in the built book it is plain HTML
 holding the figure's JSON, which the book's own script draws, with a native slider that works with the keyboard and
-offline. A :class:`Live` figure trains a network in the page itself. A :class:`Panel` runs code and needs a kernel; in
-the built book it is a line that says so.
+offline. A :class:`Panel` runs code and needs a kernel; in the built book it is a line that says so.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ import inspect
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -41,6 +39,8 @@ class Scrubber:
         For each value the traces that replace those numbered ``moving``.
     label, description : str
         Of the slider, and of the whole for readers who do not see it.
+    at : float, optional
+        The built book begins at the value nearest to it; None: at the first.
 
     Examples
     --------
@@ -52,12 +52,22 @@ class Scrubber:
     """
 
     def __init__(
-        self, figure: Figure, values: Iterable[float], frames: list, *, moving: list[int], label: str, description: str
+        self,
+        figure: Figure,
+        values: Iterable[float],
+        frames: list,
+        *,
+        moving: list[int],
+        label: str,
+        description: str,
+        at: float | None = None,
     ) -> None:
         from plotly import graph_objects as go
 
+        values = [float(value) for value in values]
         self.figure, self.label, self.description = figure, label, description
-        names = [f"{value:.0f}" if float(value).is_integer() else f"{value:.3g}" for value in values]
+        self.shown = 0 if at is None else min(range(len(values)), key=lambda i: abs(values[i] - at))
+        names = [f"{value:.0f}" if value.is_integer() else f"{value:.3g}".replace("e-0", "e-") for value in values]
         figure.frames = [go.Frame(name=n, data=data, traces=moving) for n, data in zip(names, frames, strict=True)]
         # plotly animates flat lines and points only
         redraw = any(trace.type in ("heatmap", "scatter3d") for trace in figure.data)
@@ -81,11 +91,13 @@ class Scrubber:
         content = json.loads(self.figure.to_json())
         return {
             "application/vnd.plotly.v1+json": content,
-            "text/html": self._html(content),
+            "text/html": self._html(json.loads(self.figure.to_json())),
             "text/plain": f"Scrubber over {self.label}: {self.description}",
         }
 
     def _html(self, content: dict) -> str:
+        # Begun there by the book's script only: plotly's own slider would stand there with the first frame above it.
+        content["layout"]["sliders"][0]["active"] = self.shown
         content = {**content, "slider": {"label": self.label, "values": [f.name for f in self.figure.frames]}}
         # "</" would end the script element early
         data = json.dumps(content, separators=(",", ":")).replace("</", "<\\/")
@@ -109,6 +121,7 @@ def scrub(
     x_label: str = "x",
     frequency_label: str = "frequency k",
     time_label: str = "step",
+    at: float | None = None,
 ) -> Scrubber:
     """Scrub through training: the function over its target on the left, both spectra on the right.
 
@@ -126,6 +139,8 @@ def scrub(
         At the same times and points, drawn over the first.
     bins : int, optional
         Draw means over this many bins of x, for points that form a cloud; the spectrum still takes them all.
+    at : float, optional
+        The time to begin with in the built book.
 
     Examples
     --------
@@ -165,7 +180,7 @@ def scrub(
     lines = [values for pair in moving.values() for values in pair]
     frames = [[go.Scatter(y=_short(now)) for now in at] for at in zip(*lines, strict=True)]
     numbers = list(range(2, 2 + len(lines)))
-    return Scrubber(figure, trajectory.times, frames, moving=numbers, label=time_label, description=description)
+    return Scrubber(figure, trajectory.times, frames, moving=numbers, label=time_label, description=description, at=at)
 
 
 def scrub_images(
@@ -178,6 +193,7 @@ def scrub_images(
     x_label: str = "frequency (cycles across the image)",
     y_label: str = "error",
     time_label: str = "step",
+    at: float | None = None,
 ) -> Scrubber:
     """Scrub through images: on the left the image at each time, on the right a curve that belongs to it.
 
@@ -189,6 +205,8 @@ def scrub_images(
         (K,) and (T, K), both > 0: drawn on logarithmic axes, such as errors by frequency.
     description : str
         What is seen, for readers who do not see it.
+    at : float, optional
+        The time to begin with in the built book.
 
     Examples
     --------
@@ -215,7 +233,7 @@ def scrub_images(
     figure.update_xaxes(title_text=x_label, range=_range(_exponents(x)), col=2, **ticks)
     figure.update_yaxes(range=_range(_exponents(curve)), col=2, **ticks)
     frames = [[go.Heatmap(z=z.tolist()), go.Scatter(y=_short(row))] for z, row in zip(grey, curve, strict=True)]
-    return Scrubber(figure, times, frames, moving=[0, 1], label=time_label, description=description)
+    return Scrubber(figure, times, frames, moving=[0, 1], label=time_label, description=description, at=at)
 
 
 def dial(
@@ -228,6 +246,10 @@ def dial(
     x_label: str = "x",
     y_label: str = "",
     log: str = "",
+    labels: Mapping[str, str] | None = None,
+    colors: Mapping[str, str] | None = None,
+    points: tuple[ArrayLike, ArrayLike] | None = None,
+    at: float | None = None,
 ) -> Scrubber:
     """Turn a dial over a parameter: curves computed beforehand for each of its ``values`` (V,).
 
@@ -237,11 +259,17 @@ def dial(
         (n,), common to all curves.
     curves : dict
         By name: (V, n), one row per value, or (n,) for a curve that does not move. A name of
-        :data:`fpcourse.plotting.COLORS` gets its colour.
+        :data:`fpcourse.plotting.COLORS` gets its colour and line style, other names take the colours in turn.
     label, description : str
         Of the slider, and of the whole for readers who do not see it.
     log : str
         Logarithmic axes: "", "x", "y" or "xy".
+    labels, colors : dict, optional
+        By the names of curves: what the legend says instead, and another colour, a name of ``COLORS`` or as in CSS.
+    points : tuple, optional
+        x and y of the data, drawn as rings that do not move.
+    at : float, optional
+        The value to begin with in the built book.
 
     Examples
     --------
@@ -249,9 +277,18 @@ def dial(
     >>> figure = dial([0, 1], curves, [10, 100], label="width", description="It approaches the target.").figure
     >>> [frame.name for frame in figure.frames]
     ['10', '100']
+    >>> curves = {"linear": [[0, 0], [1, 1]]}
+    >>> shown = {"labels": {"linear": "linear model"}, "colors": {"linear": "theory"}, "points": ([0, 1], [0.5, 1])}
+    >>> figure = dial([0, 1], curves, [10, 100], label="width", description="It meets the data.", **shown).figure
+    >>> [trace.name for trace in figure.data]
+    ['linear model', 'data']
     """
     from plotly import graph_objects as go
 
+    labels, colors = dict(labels or {}), dict(colors or {})
+    unknown = {*labels, *colors} - set(curves)
+    if unknown:
+        raise ValueError(f"labels and colors must name curves of {sorted(curves)}; got {sorted(unknown)}")
     x, values = as_array("x", x, ndim=1), as_array("values", values, ndim=1)
     as_choice("log", log, ("", "x", "y", "xy"))
     curves = {name: as_array(f"curve {name!r}", curve, ndim=(1, 2)) for name, curve in curves.items()}
@@ -262,16 +299,26 @@ def dial(
     if wrong or not moving:
         raise ValueError(f"curves must have shape {full}, or {still} for all but one; got {', '.join(wrong) or still}")
     figure = go.Figure()
+    free = [each for each in ("network", "theory", "low", "high", "middle") if each not in {*curves, *colors.values()}]
     for name, curve in curves.items():
-        first = curve if curve.shape == still else curve[0]
-        figure.add_scatter(x=_short(x), y=_short(first), name=name, line=_style(name))
+        first, style = curve if curve.shape == still else curve[0], _style(name)
+        if name in colors or name not in COLORS:
+            color = colors.get(name) or (free.pop(0) if free else "noise")
+            style["color"] = COLORS.get(color, color)
+        figure.add_scatter(x=_short(x), y=_short(first), name=labels.get(name, name), line=style)
+    if points is not None:
+        at_x, at_y = (as_array("points", each, ndim=1) for each in points)
+        require_same_length("x of the points", at_x, "their y", at_y)
+        rings = {"color": COLORS["target"], "symbol": "circle-open", "size": 9, "line": {"width": 2}}
+        figure.add_scatter(x=_short(at_x), y=_short(at_y), name="data", mode="markers", marker=rings)
+        rows = [*rows, at_y]
     limits = [_exponents(row) if "y" in log else row for row in rows]
     # "power": 10^9 and not plotly's "1B" beside it
     scale = {"type": "log" if "y" in log else "linear", "exponentformat": "power"}
     figure.update_yaxes(range=_range(*limits), title_text=y_label, **scale)
     figure.update_xaxes(title_text=x_label, type="log" if "x" in log else "linear")
     frames = [[go.Scatter(y=_short(rows[i][v])) for i in moving] for v in range(len(values))]
-    return Scrubber(figure, values, frames, moving=moving, label=label, description=description)
+    return Scrubber(figure, values, frames, moving=moving, label=label, description=description, at=at)
 
 
 def neurons(
@@ -286,6 +333,7 @@ def neurons(
     function: Trajectory | None = None,
     y: ArrayLike | None = None,
     time_label: str = "step",
+    at: float | None = None,
 ) -> Scrubber:
     """Scrub through training: every neuron as a point (orientation, size), and beside them the function they make.
 
@@ -299,6 +347,8 @@ def neurons(
         Orientations to mark by a line, such as predicted ones.
     function : Trajectory, optional
         At the same times with inputs (n, 1), drawn over its target y (n,); None: no second panel.
+    at : float, optional
+        The time to begin with in the built book.
 
     Examples
     --------
@@ -335,7 +385,7 @@ def neurons(
         figure.update_yaxes(range=_range(target, outputs), col=2)
         frames = [[*frame, go.Scatter(y=_short(now))] for frame, now in zip(frames, outputs, strict=True)]
     moving = [0] if function is None else [0, 2]
-    return Scrubber(figure, times, frames, moving=moving, label=time_label, description=description)
+    return Scrubber(figure, times, frames, moving=moving, label=time_label, description=description, at=at)
 
 
 def surface(
@@ -348,6 +398,7 @@ def surface(
     description: str,
     labels: tuple[str, str, str] = ("s", "t", "loss"),
     time_label: str = "time",
+    at: float | None = None,
 ) -> Scrubber:
     """Turn a landscape with the mouse, and follow paths over it with the slider.
 
@@ -360,6 +411,8 @@ def surface(
         leave the plane: it is drawn at its own loss, above or below the surface.
     description : str
         What is seen, for readers who do not see it.
+    at : float, optional
+        The time to begin with in the built book.
 
     Examples
     --------
@@ -396,7 +449,7 @@ def surface(
     figure.update_scenes(**axes, camera=camera, dragmode="turntable", aspectmode="cube")
     frames = [[go.Scatter3d(**points(now))] for now in paths.swapaxes(0, 1)]
     moving = [1 + len(paths)]
-    scrubber = Scrubber(figure, times, frames, moving=moving, label=time_label, description=description)
+    scrubber = Scrubber(figure, times, frames, moving=moving, label=time_label, description=description, at=at)
     figure.update_layout(margin={"l": 0, "r": 0, "t": 0, "b": 0})
     return scrubber
 
@@ -507,68 +560,3 @@ def panel(draw: Callable, *, button: str = "Train again", **choices: Sequence) -
         if parameters[name].default not in list(values):
             raise ValueError(f"{name} must offer its default {parameters[name].default}; got {list(values)}")
     return Panel(draw, {name: list(values) for name, values in choices.items()}, button)
-
-
-SCRIPTS = Path(__file__).resolve().parents[1] / "_extensions" / "live"
-
-
-class Live:
-    """A figure that trains in the page, in JavaScript; made by :func:`live`.
-
-    It displays itself as a frame that holds all of its scripts. In the book the page holds the figure itself. Where the
-    scripts are not at hand, a line says where the figure is.
-
-    Examples
-    --------
-    >>> print(Live("train", {"activation": "relu"})._repr_mimebundle_()["text/plain"])
-    Live figure 'train': it trains in the page of the book.
-    """
-
-    def __init__(self, name: str, state: Mapping[str, object]) -> None:
-        self.name, self.state = name, dict(state)
-
-    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, object]:
-        line = f"Live figure {self.name!r}: it trains in the page of the book."
-        if not SCRIPTS.is_dir():
-            return {"text/html": f'<p class="fpc-live">{html.escape(line)}</p>', "text/plain": line}
-        state = html.escape(json.dumps(self.state), quote=True)
-        page = html.escape(self._page(state), quote=True)
-        frame = (
-            f'<iframe class="fpc-lab-frame" data-figure="{self.name}" data-state="{state}" title="live figure" '
-            f'style="width: 100%; height: 640px; border: 0" srcdoc="{page}">{html.escape(line)}</iframe>'
-        )
-        return {"text/html": frame, "text/plain": line}
-
-    def _page(self, state: str) -> str:
-        """Return a page with the figure and nothing else, as high as the figure."""
-        scripts = "".join(
-            f"<script>{(SCRIPTS / f'{name}.js').read_text('utf-8')}</script>" for name in ("engine", "frame", self.name)
-        )
-        style = (SCRIPTS / "live.css").read_text("utf-8")
-        return (
-            f'<!doctype html><html lang="en"><meta charset="utf-8"><style>{style}</style><body class="fpc-alone">'
-            f'<div class="fpc-lab" data-figure="{self.name}" data-state="{state}"></div>{scripts}<script>'
-            'new ResizeObserver(() => { try { frameElement.style.height = document.body.offsetHeight + 16 + "px"; } '
-            "catch { } }).observe(document.body);</script></body></html>"
-        )
-
-
-def live(name: str, **state: str | float | bool) -> Live:
-    """Show a figure that trains in the page: no kernel, no account, no other host.
-
-    Parameters
-    ----------
-    name : str
-        "train", "condense", "matrix", ...: a script in ``_extensions/live``.
-    **state : str, float or bool
-        Where its controls stand at first, such as ``activation="relu"``.
-
-    Examples
-    --------
-    >>> live("train", activation="relu").state
-    {'activation': 'relu'}
-    """
-    if SCRIPTS.is_dir():
-        figures = sorted(path.stem for path in SCRIPTS.glob("*.js") if path.stem not in ("engine", "frame"))
-        as_choice("name", name, figures)
-    return Live(name, state)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from fpcourse import interactive
+from fpcourse.plotting import COLORS
 from fpcourse.trajectory import Trajectory
 
 N = 50
@@ -124,6 +125,42 @@ def test_dial_moves_only_what_depends_on_the_parameter():
 def test_dial_refuses(curves, log, message):
     with pytest.raises(ValueError, match=message):
         interactive.dial(np.arange(3.0), curves, [1, 2], label="", description="", log=log)
+
+
+def test_a_dial_has_real_names_its_own_colours_and_the_data():
+    curves = {"a": np.ones((2, 3)), "target": np.zeros(3), "b": np.ones((2, 3))}
+    figure = interactive.dial(
+        [0, 1, 2],
+        curves,
+        [1e-8, 2],
+        label="",
+        description="",
+        labels={"a": "linear spline"},
+        colors={"a": "low"},
+        points=([0.5], [7.0]),
+        at=1.5,
+    )
+    traces = page_data(figure)["data"]
+    assert [trace["name"] for trace in traces] == ["linear spline", "target", "b", "data"]
+    assert [trace["line"]["color"] for trace in traces[:3]] == [COLORS[name] for name in ("low", "target", "network")]
+    assert traces[3]["y"] == [7.0]
+    assert figure.figure.layout.yaxis.range[1] > 7  # the data lie within the axes
+    assert page_data(figure)["layout"]["sliders"][0]["active"] == 1
+    assert page_data(figure)["slider"]["values"] == ["1e-8", "2"]
+    plotly_form = figure._repr_mimebundle_()["application/vnd.plotly.v1+json"]
+    assert "active" not in plotly_form["layout"]["sliders"][0]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"labels": {"c": "name"}}, "must name curves of"),
+        ({"points": ([1, 2], [1])}, "x of the points"),
+    ],
+)
+def test_dial_refuses_names_and_points_that_do_not_fit(options, message):
+    with pytest.raises(ValueError, match=message):
+        interactive.dial([1, 2], {"a": np.ones((2, 2))}, [1, 2], label="", description="", **options)
 
 
 def test_log_axes_span_the_data():
