@@ -12,7 +12,7 @@ import torch
 from live_posters import page_of
 from test_pages import DESKTOP, PHONE, complaint
 
-from fpcourse import data, flow, fourier, images, kernels, models, training
+from fpcourse import data, flow, fourier, images, kernels, landscape, models, training
 
 NAMES = sorted(path.stem for path in book_live.LIVE.glob("*.js") if path.stem not in ("engine", "frame"))
 
@@ -475,3 +475,27 @@ def test_a_reader_brings_a_picture_and_hides_part_of_it(play):
     wait_until_it_says(page, "on the hidden ones")
     page.click("text=Show all pixels")
     page.wait_for_function("!document.querySelector('.fpc-status').textContent.includes('hidden')")
+
+
+# --- split
+
+
+def test_a_split_neuron_has_the_hessian_of_the_course_and_the_walker_leaves(play):
+    page = play("split", "alpha=0.3")
+    x = np.linspace(-2, 2, 20)
+    noise = 0.15 * np.random.default_rng(0).standard_normal(20)
+    y = np.round(np.tanh(1.5 * (x + 1)) - 0.8 * np.tanh(2 * (x - 0.7)) + noise, 3)
+    teacher = models.TwoLayer(1, 2, activation="tanh")
+    narrow = landscape.minimize(models.with_parameters(teacher, [1.5, 2, 1.5, -1.4, 1, -0.8]), x, y)
+    wide = landscape.split_neuron(narrow, 0, 0.3)
+    before, after = page.evaluate(
+        "(({ before, after }) => [[...before], [...after]])(document.querySelector('.fpc-lab').lab.figure.spectra())"
+    )
+    np.testing.assert_allclose(np.sort(before), np.sort(landscape.hessian_spectrum(narrow, x, y)), atol=1e-9)
+    np.testing.assert_allclose(np.sort(after), np.sort(landscape.hessian_spectrum(wide, x, y)), atol=1e-9)
+    assert "7 positive, 1 zero, 1 negative" in says(page)
+    page.click(".fpc-play")
+    wait_until_it_says(page, "It left at step")
+    page.focus("[data-key=alpha]")
+    page.keyboard.press("Home")  # a valley along this direction, at first
+    assert "meets the curvature 0.00539" in says(page)

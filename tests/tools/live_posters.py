@@ -7,9 +7,8 @@ inline SVG, ``_extensions/live/NAME.poster.html``; their colours come from the s
 import re
 import shutil
 import sys
+import tempfile
 from pathlib import Path
-
-from playwright.sync_api import sync_playwright
 
 LIVE = Path(__file__).resolve().parents[2] / "_extensions" / "live"
 # what the status line says when the picture is taken; nothing: before anything has moved
@@ -49,11 +48,12 @@ def poster(browser, name: str, folder: Path) -> str:
     drawn = page.evaluate("[...document.querySelector('.fpc-stage').children].map(e => e.outerHTML).join('\\n')")
     page.context.close()
     drawn = re.sub(r"(</?)button", r"\1span", drawn)  # there is nothing to press
-    return re.sub(r' (tabindex|type|aria-pressed|data-\w+)="[^"]*"', "", drawn) + "\n"
+    drawn = re.sub(r' (role="slider"|(tabindex|type|aria-pressed|aria-value\w+|data-\w+)="[^"]*")', "", drawn)
+    return drawn + "\n"
 
 
 def main(names: list[str]) -> None:
-    import tempfile
+    from playwright.sync_api import sync_playwright
 
     with sync_playwright() as running, tempfile.TemporaryDirectory() as folder:
         flags = ["--no-sandbox", "--disable-gpu"]
