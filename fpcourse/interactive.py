@@ -2,7 +2,8 @@
 
 A :class:`Scrubber` needs no kernel. It is a plotly figure in JupyterLab and Colab; in the built book it is plain HTML
 holding the figure's JSON, which the book's own script draws, with a native slider that works with the keyboard and
-offline. A :class:`Panel` runs code and needs a kernel; in the built book it is a line that says so.
+offline. A :class:`Live` figure trains a network in the page itself. A :class:`Panel` runs code and needs a kernel; in
+the built book it is a line that says so.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import inspect
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -560,3 +562,68 @@ def panel(draw: Callable, *, button: str = "Train again", **choices: Sequence) -
         if parameters[name].default not in list(values):
             raise ValueError(f"{name} must offer its default {parameters[name].default}; got {list(values)}")
     return Panel(draw, {name: list(values) for name, values in choices.items()}, button)
+
+
+SCRIPTS = Path(__file__).resolve().parents[1] / "_extensions" / "live"
+
+
+class Live:
+    """A figure that trains in the page, in JavaScript; made by :func:`live`.
+
+    It displays itself as a frame that holds all of its scripts. In the book the page holds the figure itself. Where the
+    scripts are not at hand, a line says where the figure is.
+
+    Examples
+    --------
+    >>> print(Live("train", {"activation": "relu"})._repr_mimebundle_()["text/plain"])
+    Live figure 'train': it trains in the page of the book.
+    """
+
+    def __init__(self, name: str, state: Mapping[str, object]) -> None:
+        self.name, self.state = name, dict(state)
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, object]:
+        line = f"Live figure {self.name!r}: it trains in the page of the book."
+        if not SCRIPTS.is_dir():
+            return {"text/html": f'<p class="fpc-live">{html.escape(line)}</p>', "text/plain": line}
+        state = html.escape(json.dumps(self.state), quote=True)
+        page = html.escape(self._page(state), quote=True)
+        frame = (
+            f'<iframe class="fpc-lab-frame" data-figure="{self.name}" data-state="{state}" title="live figure" '
+            f'style="width: 100%; height: 640px; border: 0" srcdoc="{page}">{html.escape(line)}</iframe>'
+        )
+        return {"text/html": frame, "text/plain": line}
+
+    def _page(self, state: str) -> str:
+        """Return a page with the figure and nothing else, as high as the figure."""
+        scripts = "".join(
+            f"<script>{(SCRIPTS / f'{name}.js').read_text('utf-8')}</script>" for name in ("engine", "frame", self.name)
+        )
+        style = (SCRIPTS / "live.css").read_text("utf-8")
+        return (
+            f'<!doctype html><html lang="en"><meta charset="utf-8"><style>{style}</style><body class="fpc-alone">'
+            f'<div class="fpc-lab" data-figure="{self.name}" data-state="{state}"></div>{scripts}<script>'
+            'new ResizeObserver(() => { try { frameElement.style.height = document.body.offsetHeight + 16 + "px"; } '
+            "catch { } }).observe(document.body);</script></body></html>"
+        )
+
+
+def live(name: str, **state: str | float | bool) -> Live:
+    """Show a figure that trains in the page: no kernel, no account, no other host.
+
+    Parameters
+    ----------
+    name : str
+        "train", "condense", "matrix", ...: a script in ``_extensions/live``.
+    **state : str, float or bool
+        Where its controls stand at first, such as ``activation="relu"``.
+
+    Examples
+    --------
+    >>> live("train", activation="relu").state
+    {'activation': 'relu'}
+    """
+    if SCRIPTS.is_dir():
+        figures = sorted(path.stem for path in SCRIPTS.glob("*.js") if path.stem not in ("engine", "frame"))
+        as_choice("name", name, figures)
+    return Live(name, state)
