@@ -37,7 +37,7 @@
     if (value !== 0 && (Math.abs(value) < 1e-3 || Math.abs(value) >= 1e6)) {
       const exponent = Math.floor(Math.log10(Math.abs(value)) + 1e-9);
       const digits = Number((value / 10 ** exponent).toPrecision(2));
-      return `${digits === 1 ? "" : `${digits} · `}${power(exponent)}`;
+      return `${digits === 1 ? "" : `${String(digits).replace("-", "−")} · `}${power(exponent)}`;
     }
     return String(Number(value.toPrecision(3))).replace("-", "−");
   }

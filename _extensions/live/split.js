@@ -116,8 +116,8 @@
       lab.keys({ network: "network", theory: "walker", noise: "parabola α(1 − α)λs²/2, and two neurons", target: "data" });
       let chosen; // {value, e}
       let inertia;
-      let theta;
-      let now;
+      let now; // {step, theta, loss} that is drawn
+      let ahead; // and that is computed
       let history;
       let left; // the step at which the walker left
 
@@ -134,7 +134,7 @@
         ]);
       }
 
-      const pulled = () => [theta[0] - theta[6], theta[1] - theta[7]];
+      const pulled = () => [now.theta[0] - now.theta[6], now.theta[1] - now.theta[7]];
       const count = (values) => [values.filter((v) => v > 1e-9).length, values.filter((v) => Math.abs(v) <= 1e-9).length, values.filter((v) => v < -1e-9).length];
 
       function redraw() {
@@ -142,7 +142,7 @@
         space.begin();
         space.dots(X, Y, "target", 2);
         space.line(LINE, LINE.map((x) => output(narrow, x)), "noise", 'stroke-width="5" opacity="0.5"');
-        space.line(LINE, LINE.map((x) => output(theta, x)), "network");
+        space.line(LINE, LINE.map((x) => output(now.theta, x)), "network");
         space.end();
 
         spectrum.begin();
@@ -192,10 +192,11 @@
         const reach = Math.max(1, 1.2 * 1e5 * Math.max(...[-REACH, REACH].map((s) => Math.abs(loss(apart(s)) - least)), (0.25 * Math.abs(alpha * (1 - alpha) * chosen.value) * REACH ** 2)));
         cut.y.range = [-reach, reach];
         cut.grid();
-        theta = apart(kick);
+        const theta = apart(kick);
         history = [];
         left = Infinity;
-        show({ step: 0, loss: loss(theta) });
+        ahead = { step: 0, theta, loss: loss(theta) };
+        show(ahead);
       }
 
       /* Twenty points and three neurons: the page itself takes these steps, some milliseconds at a time. */
@@ -204,13 +205,15 @@
         if (now.step >= MOST || now.step > 4 * left || gap > 6) return undefined;
         const steps = 1 + Math.ceil(now.step / 25);
         const end = performance.now() + 9;
-        let { step } = now;
+        let { step } = ahead;
+        const place = ahead.theta.slice();
         for (let s = 0; s < steps && performance.now() < end; s += 1) {
-          const g = gradient(theta);
-          for (let i = 0; i < 9; i += 1) theta[i] -= RATE * g[i];
+          const g = gradient(place);
+          for (let i = 0; i < 9; i += 1) place[i] -= RATE * g[i];
           step += 1;
         }
-        return { step, loss: loss(theta) };
+        ahead = { step, theta: place, loss: loss(place) };
+        return ahead;
       }
 
       return { restart, advance, show, redraw, spectra: () => inertia };
