@@ -6,15 +6,21 @@ shows the first scrubber of another page, with a still picture of it until the s
 
 from __future__ import annotations
 
+import base64
 import html
+import io
 import json
+import math
 import posixpath
 import re
 from pathlib import Path
 
 import nbformat
+import numpy as np
 from docutils import nodes
 from docutils.parsers.rst import directives
+from matplotlib import colormaps
+from PIL import Image
 from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective
 
@@ -160,20 +166,28 @@ class LivingFigure(SphinxDirective):
 
 
 def bring_figures(app, doctree, docname: str) -> None:
+    """Put the front page's figure in its place, and a still picture into every figure that moves."""
+    if app.builder.format != "html":
+        return
     for place in doctree.findall(living_figure):
         raws = app.env.get_doctree(place["page"]).findall(nodes.raw)
         scrubber = next((raw.astext() for raw in raws if 'class="fpc-scrub"' in raw.astext()), None)
         if scrubber is None:
             raise ExtensionError(f"{docname}: there is no scrubber on {place['page']}")
         place.replace_self(nodes.raw("", with_still(scrubber, place["at"]), format="html"))
+    for raw in list(doctree.findall(nodes.raw)):
+        if 'class="fpc-scrub"' in raw.astext() and "fpc-still" not in raw.astext():
+            raw.replace_self(nodes.raw("", with_still(raw.astext()), format="html"))
 
 
-def with_still(scrubber: str, at: float) -> str:
-    """The scrubber, begun at the slider's value nearest to ``at``, over a still picture of that moment."""
+def with_still(scrubber: str, at: float | None = None) -> str:
+    """The scrubber over a still picture of the moment it begins with: its own, or the value nearest to ``at``."""
     head, data, tail = re.fullmatch(r'(.*<script type="application/json">)(.*)(</script>.*)', scrubber, re.S).groups()
     content = json.loads(data)
     values = [float(value) for value in content["slider"]["values"]]
-    shown = min(range(len(values)), key=lambda i: abs(values[i] - at))
+    shown = content["layout"]["sliders"][0].get("active", 0)
+    if at is not None:
+        shown = min(range(len(values)), key=lambda i: abs(values[i] - at))
     content["layout"]["sliders"][0]["active"] = shown
     data = json.dumps(content, separators=(",", ":")).replace("</", "<\\/")
     still = f'<div class="fpc-still" aria-hidden="true">{"".join(panels(content, shown))}</div>'
@@ -181,36 +195,60 @@ def with_still(scrubber: str, at: float) -> str:
 
 
 def panels(content: dict, shown: int) -> list[str]:
-    """One SVG for each panel of lines and points of a plotly figure, at one of its frames."""
+    """One SVG for each panel of a plotly figure, at one of its frames; a landscape is seen from above."""
     traces = [dict(trace) for trace in content["data"]]
     frame = content["frames"][shown]
     for index, change in zip(frame["traces"], frame["data"], strict=True):
-        traces[index] = {**traces[index], **change}
+        traces[index] = {**traces[index], **{key: value for key, value in change.items() if key != "type"}}
     axes = sorted({(trace.get("xaxis", "x"), trace.get("yaxis", "y")) for trace in traces})
     return [panel([t for t in traces if t.get("xaxis", "x") == x], content["layout"], x, y) for x, y in axes]
 
 
 def panel(traces: list[dict], layout: dict, x: str, y: str, width: int = 400, height: int = 360) -> str:
-    across, up = layout["xaxis" + x[1:]], layout["yaxis" + y[1:]]
-    every = [value for trace in traces for value in trace["x"]]
-    low, high, (bottom, top) = min(every), max(every), up["range"]
-    space = 0.05 * (high - low)
+    scene = layout.get("scene", {})
+    across, up = (layout.get(f"{axis[0]}axis{axis[1:]}") or scene.get(f"{axis[0]}axis", {}) for axis in (x, y))
+
+    def scaled(values: list[float], axis: dict) -> list[float]:
+        if axis.get("type") != "log":
+            return values
+        return [math.log10(value) if value > 0 else math.nan for value in values]
+
+    def limits(letter: str, axis: dict) -> tuple[float, float]:
+        if "range" in axis:
+            return tuple(axis["range"])
+        every = [each for trace in traces for each in scaled(trace.get(letter) or [0, 1], axis) if math.isfinite(each)]
+        space = 0.05 * ((max(every) - min(every)) or 1)
+        return min(every) - space, max(every) + space
+
+    (left, right), (bottom, top) = limits("x", across), limits("y", up)
 
     def place(trace: dict) -> list[tuple[float, float]]:
         return [
             (
-                round(10 + (width - 20) * (a - low + space) / (high - low + 2 * space), 1),
+                round(10 + (width - 20) * (a - left) / (right - left), 1),
                 round(10 + (height - 50) * (top - b) / (top - bottom), 1),
             )
-            for a, b in zip(trace["x"], trace["y"], strict=True)
+            for a, b in zip(scaled(trace["x"], across), scaled(trace["y"], up), strict=True)
+            if math.isfinite(a) and math.isfinite(b)
         ]
 
     drawn = []
     for trace in traces:
-        style, points = {**trace.get("marker", {}), **trace.get("line", {})}, place(trace)
+        if "z" in trace and isinstance(trace["z"][0], list):
+            flipped = up.get("autorange") != "reversed"
+            side = "" if trace.get("x") else f' transform="translate({(width - height + 30) / 2 - 10})"'
+            size = (width - 20, height - 50) if trace.get("x") else (height - 50, height - 50)
+            drawn.append(
+                f'<image href="{picture(trace["z"], flipped, trace["type"] == "surface")}" x="10" y="10" '
+                f'width="{size[0]}" height="{size[1]}" preserveAspectRatio="none"{side}/>'
+            )
+            continue
+        style, points = {**trace.get("line", {}), **trace.get("marker", {})}, place(trace)
+        style |= {key: trace["line"][key] for key in ("dash",) if key in trace.get("line", {})}
         # the target is drawn in the colour of print, on the page in that of the text
-        colour = "currentColor" if style["color"] == COLORS["target"] else style["color"]
-        dash = ' stroke-dasharray="2 4"' if style.get("dash") == "dot" else ""
+        colour = style.get("color", COLORS["network"])
+        colour = "currentColor" if colour == COLORS["target"] else colour
+        dash = {"dot": ' stroke-dasharray="2 4"', "dash": ' stroke-dasharray="8 5"'}.get(style.get("dash"), "")
         if "lines" in trace.get("mode", "lines"):
             path = " ".join(f"{a},{b}" for a, b in points)
             drawn.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"{dash}/>')
@@ -218,12 +256,23 @@ def panel(traces: list[dict], layout: dict, x: str, y: str, width: int = 400, he
             open_circle = "open" in style.get("symbol", "")
             fill = "none" if open_circle else colour
             drawn += [f'<circle cx="{a}" cy="{b}" r="4" fill="{fill}" stroke="{colour}"/>' for a, b in points]
-    title = html.escape(across["title"]["text"])
+    title, name = (html.escape(axis.get("title", {}).get("text", "")) for axis in (across, up))
     return (
         f'<svg viewBox="0 0 {width} {height}"><rect x="10" y="10" width="{width - 20}" height="{height - 50}" '
         f'fill="none" stroke="currentColor" stroke-opacity="0.3"/>{"".join(drawn)}'
-        f'<text x="{width / 2}" y="{height - 12}" text-anchor="middle" fill="currentColor">{title}</text></svg>'
+        f'<text x="{width / 2}" y="{height - 12}" text-anchor="middle" fill="currentColor">{title}</text>'
+        f'<text x="16" y="28" fill="currentColor">{name}</text></svg>'
     )
+
+
+def picture(values: list[list[float]], flipped: bool, coloured: bool) -> str:
+    """Address of a small picture of grey values, or of heights in the colours of a landscape."""
+    z = np.array(values, dtype=float)[:: -1 if flipped else 1]
+    if coloured:
+        z = 255 * colormaps["viridis"]((z - z.min()) / np.ptp(z))[..., :3]
+    file = io.BytesIO()
+    Image.fromarray(z.astype(np.uint8)).save(file, format="png")
+    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
 def setup(app) -> dict[str, bool]:

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 from sphinx_external_toc.parsing import parse_toc_yaml
 
@@ -12,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "_extensions"))
 from book_front import HOMEWORK, LINK, opening, panels, parts, prerequisites, tree, with_still  # noqa: E402
 
-from fpcourse.interactive import dial  # noqa: E402
+from fpcourse.interactive import dial, neurons, scrub_images, surface  # noqa: E402
 
 LESSONS = sorted(p for p in (ROOT / "chapters").rglob("*.ipynb") if "homework" not in p.name and "." not in p.parts[-2])
 CHAPTERS = sorted((ROOT / "chapters").glob("[1-9]_*.ipynb"))
@@ -106,3 +107,26 @@ def test_the_still_picture_is_the_shown_moment():
     content["frames"] = [frame.to_plotly_json() for frame in turned.figure.frames]
     flat = re.findall(r'points="([^"]+)"', panels(content, 0)[0])[0].split()
     assert flat[0].split(",")[1] == flat[1].split(",")[1]
+
+
+def test_every_kind_of_scrubber_has_a_still_picture():
+    x, side = np.array([1.0, 10.0, 100.0]), np.linspace(-1, 1, 5)
+    shown = [
+        dial(
+            x, {"a": [[1, 2, 3], [3, 2, 1]]}, [1, 2], label="", description="", log="xy", points=([10.0], [2.0]), at=2
+        ),
+        scrub_images(np.ones((2, 4, 4)), [0, 10], x, np.ones((2, 3)), description=""),
+        neurons([0, 1], [[0.0, 90.0], [40.0, 50.0]], np.ones((2, 2)), description="", marks=[45]),
+        surface(
+            side, side, np.add.outer(side**2, side**2), [[[1.0, 1.0, 2.0], [0.0, 0.0, 0.0]]], [0, 1], description=""
+        ),
+    ]
+    dialled, photo, dots, bowl = (with_still(each._repr_mimebundle_()["text/html"]) for each in shown)
+    (points,) = re.findall(r'points="([^"]+)"', dialled)
+    (a, low), (b, _), (c, high) = (map(float, point.split(",")) for point in points.split())
+    assert b - a == pytest.approx(c - b, abs=0.2)  # a logarithmic axis
+    assert low < high  # at the second value the curve falls
+    assert dialled.count("<circle") == 1
+    assert photo.count("<svg") == 2
+    assert photo.count('<image href="data:image/png') == bowl.count('<image href="data:image/png') == 1
+    assert dots.count("<circle") == 2
