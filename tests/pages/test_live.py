@@ -170,6 +170,7 @@ def play(browser, tmp_path):
         path = tmp_path / f"{name}.html"
         path.write_text(page_of(name), "utf-8")
         contexts.append(browser.new_context(viewport=viewport, has_touch=viewport is PHONE, **options))
+        contexts[-1].set_default_timeout(90_000)  # on a busy machine a figure trains slowly
         page = contexts[-1].new_page()
         page.on("request", lambda got: None if got.url.startswith(("file:", "blob:")) else wrong.append(got.url))
         page.on("pageerror", lambda error: wrong.append(str(error)))
@@ -196,23 +197,19 @@ def wait_until_it_says(page, pattern: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_figure_fits_and_is_accessible_in_both_themes(play, name):
+def test_a_figure_fits_is_accessible_in_both_themes_and_has_a_poster(play, name):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     page = play(name, viewport=PHONE)
     page.evaluate("document.querySelectorAll('details').forEach(fold => (fold.open = true))")
     assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
-    assert page.evaluate("[...document.querySelectorAll('.fpc-lab svg text')].every(t => t.getBBox().width >= 0)")
-    for theme in ("light", "dark"):
+    for theme, rules in (("light", {}), ("dark", {"runOnly": ["color-contrast"]})):
         page.evaluate("theme => (document.documentElement.dataset.theme = theme)", theme)
-        found = axe.run(page, context={"include": [".fpc-lab"]}, options={"preload": False}).response["violations"]
+        options = {"preload": False, **rules}
+        found = axe.run(page, context={"include": [".fpc-lab"]}, options=options).response["violations"]
         assert [(finding["id"], finding["nodes"][0]["html"]) for finding in found] == []
 
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_poster_stands_there_on_paper_and_without_scripts(play, name):
     held = book_live.figure(name)
     assert held.count("<svg") >= 1 and "takes JavaScript" in held
-    page = play(name)
     page.evaluate(
         "document.querySelector('.fpc-lab').insertAdjacentHTML('afterbegin', '<div class=fpc-poster>p</div>')"
     )
@@ -368,16 +365,16 @@ def test_large_weights_choose_the_linear_spline_and_small_ones_the_cubic(play):
     assert to_cubic <= 3 and to_linear >= 25
 
 
-@pytest.mark.parametrize("size", [0.01, 0.2, 10])
-def test_the_chosen_function_is_that_of_the_course(play, size):
+def test_the_chosen_function_is_that_of_the_course(play):
     points = np.array([[-0.8, 0.25], [-0.6, -0.25], [-0.3, -0.07], [-0.06, 0.15], [0.1, -0.05]])
     line = np.linspace(-0.8, 0.1, 46)
     fit = "given => [...document.querySelector('.fpc-lab').lab.figure.fit(...given)]"
-    found = play("choose").evaluate(fit, [points.tolist(), size, line.tolist()])
-    box = flow.box_frequencies(24.0, 200.0)
-    law = kernels.lfp_spectrum(box[:, 0], w2=size**2, a2=size**2, a2w2=size**4)
-    course = flow.lfp_interpolant(*points.T, line, frequencies=box, spectrum=law)[:, 0]
-    np.testing.assert_allclose(found, course, atol=1e-3)  # which ends at frequency 200
+    page, box = play("choose"), flow.box_frequencies(24.0, 200.0)
+    for size in (0.01, 0.2, 10):
+        found = page.evaluate(fit, [points.tolist(), size, line.tolist()])
+        law = kernels.lfp_spectrum(box[:, 0], w2=size**2, a2=size**2, a2w2=size**4)
+        course = flow.lfp_interpolant(*points.T, line, frequencies=box, spectrum=law)[:, 0]
+        np.testing.assert_allclose(found, course, atol=1e-3)  # which ends at frequency 200
 
 
 def test_points_are_dragged_added_and_deleted(play):
@@ -415,7 +412,7 @@ def test_of_two_models_with_a_thousand_parameters_the_network_is_the_smoother(pl
     curve = columns(np.cos(angles), 999) @ np.linalg.pinv(columns(x, 999)) @ y
     expected = np.abs(np.diff(curve)).sum() / np.abs(np.diff(y)).sum()
     page.click(".fpc-play")
-    wait_until_it_says(page, "loss [1-9].* · 10⁻⁸|loss 10⁻")
+    wait_until_it_says(page, "loss .*10⁻[⁸⁹¹]")
     wild, smooth = variations(page)
     assert wild == pytest.approx(expected, rel=0.03) and smooth < 1.1
     page.focus("[data-key=p]")
@@ -430,7 +427,7 @@ def test_of_two_models_with_a_thousand_parameters_the_network_is_the_smoother(pl
 def test_a_network_with_large_weights_oscillates(play):
     page = play("points", "scale=20", viewport=PHONE)
     page.click(".fpc-play")
-    wait_until_it_says(page, "loss [1-9].* · 10⁻⁸|loss 10⁻")
+    wait_until_it_says(page, "loss .*10⁻[⁸⁹¹]")
     assert variations(page)[1] > 3
 
 
