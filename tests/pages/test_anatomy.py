@@ -17,7 +17,9 @@ from book_anatomy import only_checks  # noqa: E402
 CONF = f"""
 import sys
 sys.path.insert(0, {str(EXTENSIONS)!r})
-extensions = ["myst_nb", "book_anatomy"]
+extensions = ["myst_nb", "book_anatomy", "book_search"]
+book_index = {{"lesson": ["Spectral bias"]}}
+html_search_scorer = {str(EXTENSIONS / "static" / "scorer.js")!r}
 html_theme = "sphinx_book_theme"
 html_static_path = [{str(EXTENSIONS / "static")!r}]
 html_css_files = ["book.css"]
@@ -64,7 +66,11 @@ BOX = '<div class="fpc-claim"><strong>✓ claim</strong></div>'
 
 def built(folder: Path, text: str, strict: bool = True):
     (folder / "conf.py").write_text(CONF)
-    (folder / "index.md").write_text("# Book\n\n:::{progress}\n:::\n\n```{toctree}\nlesson\nglossary\n```\n")
+    toc = "```{toctree}\nlesson\nglossary\nchapters/back_matter/words\n```\n"
+    (folder / "index.md").write_text(f"# Book\n\n:::{{progress}}\n:::\n\n{toc}")
+    (folder / "chapters/back_matter").mkdir(parents=True)
+    words = "# A\n\n:::{glossary}\nSpectral bias\n  A word.\n:::\n"
+    (folder / "chapters/back_matter/words.md").write_text(words)
     (folder / "glossary.md").write_text("# Words\n\n:::{anki-deck}\n:::\n\n:::{glossary}\nmode\n  A $\\sin kx$.\n:::\n")
     boxes = [nbformat.v4.new_output("display_data", data={"text/html": BOX, "text/plain": "claim"}) for _ in range(3)]
     line = nbformat.v4.new_output("stream", text="done")
@@ -197,6 +203,15 @@ def test_cards_for_anki(book):
         ["How many?<br>1. one<br>2. two<br>3. three", "<b>three</b><br>Three.", "guess lesson"],
     ]
     assert 'href="_static/fpcourse_anki.txt"' in (book / "glossary.html").read_text()
+
+
+def test_search_finds_first_where_it_is_explained(book, browser):
+    page = browser.new_page()
+    page.goto(f"{(book / 'search.html').as_uri()}?q=spectral+bias")
+    page.wait_for_selector("#search-results ul.search li:nth-child(2) a")
+    found = page.evaluate("[...document.querySelectorAll('#search-results ul.search li a')].map(a => a.pathname)")
+    page.close()
+    assert [Path(each).stem for each in found][:2] == ["lesson", "words"]
 
 
 WRONG = """
