@@ -56,7 +56,7 @@
       });
       lab.stage.append(board);
       const graph = lab.panel({
-        title: "graph: an edge for each entry shown",
+        title: "graph of the entries shown",
         label: "Rows and columns of the matrix, joined where an entry is shown",
         height: 270,
         margin: { left: 70, right: 70, top: 40, bottom: 16 },
@@ -101,13 +101,13 @@
         cells.forEach((cell, i) => {
           const value = now.outputs[i].toFixed(2).replace("-", "−").replace("−0.00", "0.00");
           const truth = target[i].toFixed(2).replace("-", "−");
-          const kind = shown[i] ? "shown" : right(i) ? "right" : "wrong";
-          const words = { shown: `shown: ${truth}`, right: "✓", wrong: "✗" }[kind];
+          const kind = shown[i] ? "shown" : !now.step ? "hole" : right(i) ? "right" : "wrong";
+          const words = { shown: `→ ${truth}`, hole: "?", right: "✓", wrong: "✗" }[kind];
           cell.className = `fpc-cell fpc-${kind}`;
           cell.firstChild.textContent = value;
           cell.lastChild.textContent = words;
           cell.setAttribute("aria-pressed", shown[i]);
-          cell.setAttribute("aria-label", `${cell.place}: ${value}, ${kind === "shown" ? words : `hole, ${kind}`}`);
+          cell.setAttribute("aria-label", `${cell.place}: ${value}, ${kind === "shown" ? `shown, ${truth}` : kind === "hole" ? "hole" : `hole, ${kind}`}`);
         });
 
         graph.begin();
@@ -127,7 +127,7 @@
           const values = history.map((entry) => Math.max(entry[name], 1e-7));
           errors.line(steps, values, color, 'stroke-width="2.5"');
           const last = fpc.clip(values[values.length - 1], 1e-6, 3);
-          errors.text(steps[steps.length - 1], last, words, 'dx="6" dy="4"');
+          if (now.step) errors.text(steps[steps.length - 1], last, words, 'dx="6" dy="4"');
         }
         errors.end();
         describe();
