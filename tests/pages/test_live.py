@@ -445,7 +445,7 @@ def test_a_picture_is_learned_from_low_frequencies_to_high(play):
     page.check("[data-key=hidden]")
     assert "on the hidden ones" in says(page)
     page.click(".fpc-play")
-    wait_until_it_says(page, r"Step \d\d")
+    wait_until_it_says(page, r"Step ([6-9]\d|\d{3})")
     page.click(".fpc-play")
     heights = [
         float(bar)
@@ -453,7 +453,7 @@ def test_a_picture_is_learned_from_low_frequencies_to_high(play):
             "[...document.querySelectorAll('.fpc-stage rect')].map(bar => bar.getAttribute('height'))"
         )
     ]
-    assert heights[0] < heights[1] < heights[3]
+    assert heights[0] < 0.8 * heights[4] and heights[0] < 0.8 * heights[5], heights
 
 
 def test_a_reader_brings_a_picture_and_hides_part_of_it(play):
