@@ -1,18 +1,16 @@
-"""What a reader can move: a slider through training or a parameter, and a panel that trains again.
+"""What a reader can move: a slider through training or a parameter, and figures that train in the page.
 
 A :class:`Scrubber` needs no kernel. It is a plotly figure in JupyterLab and Colab; in the built book it is plain HTML
 holding the figure's JSON, which the book's own script draws, with a native slider that works with the keyboard and
-offline. A :class:`Live` figure trains a network in the page itself. A :class:`Panel` runs code and needs a kernel; in
-the built book it is a line that says so.
+offline. A :class:`Live` figure trains a network in the page itself.
 """
 
 from __future__ import annotations
 
 import html
-import inspect
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +22,6 @@ from fpcourse.plotting import COLORS, bin_means, spectrum_over_time
 from fpcourse.trajectory import Trajectory
 
 if TYPE_CHECKING:
-    from ipywidgets import VBox
     from plotly.graph_objects import Figure
 
 
@@ -478,90 +475,6 @@ def _range(*values: ArrayLike) -> list[float]:
     low, high = float(every.min()), float(every.max())
     space = 0.06 * ((high - low) or 1.0)
     return [low - space, high + space]
-
-
-class Panel:
-    """A slider for each choice, a button and the result; in a page without a kernel, an invitation to run it.
-
-    Made by :func:`panel`.
-
-    Examples
-    --------
-    >>> print(Panel(lambda width=10: width, {"width": [10, 100]}, "Train")._repr_mimebundle_()["text/plain"])
-    Run it live: where this notebook runs, a panel stands here that lets you change width (10, 100).
-    """
-
-    def __init__(self, draw: Callable, choices: Mapping[str, Sequence], button: str) -> None:
-        self.draw, self.choices, self.button = draw, choices, button
-
-    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, object]:
-        view = {"version_major": 2, "version_minor": 0, "model_id": self.widget().model_id}
-        live = {"application/vnd.jupyter.widget-view+json": view}
-        if "google.colab" in sys.modules:  # Colab would show the line and not the panel
-            return live
-        named = ((name.replace("_", " "), ", ".join(map(str, values))) for name, values in self.choices.items())
-        choices = "; ".join(f"{name} ({values})" for name, values in named)
-        line = f"where this notebook runs, a panel stands here that lets you change {choices}."
-        where = "The rocket at the top of the page opens it on Google Colab."
-        page = f'<p class="fpc-live"><strong>Run it live:</strong> {html.escape(line)} {where}</p>'
-        return {**live, "text/html": page, "text/plain": f"Run it live: {line}"}
-
-    def widget(self) -> VBox:
-        """Return the panel itself: the sliders, the button, the output.
-
-        Examples
-        --------
-        >>> len(Panel(lambda width=10: width, {"width": [10, 100]}, "Train").widget().children)
-        3
-        """
-        import ipywidgets
-        from IPython.display import display
-
-        def show(**chosen: object) -> None:
-            try:
-                display(self.draw(**chosen))
-            finally:
-                if "matplotlib.pyplot" in sys.modules:  # a figure left open would appear again under the next cell
-                    sys.modules["matplotlib.pyplot"].close("all")
-
-        options = {"style": {"description_width": "10em"}, "layout": {"width": "28em"}}
-        sliders = {}
-        for name, values in self.choices.items():
-            default, label = inspect.signature(self.draw).parameters[name].default, name.replace("_", " ")
-            sliders[name] = ipywidgets.SelectionSlider(options=values, value=default, description=label, **options)
-        return ipywidgets.interactive(show, {"manual": True, "manual_name": self.button}, **sliders)
-
-
-def panel(draw: Callable, *, button: str = "Train again", **choices: Sequence) -> Panel:
-    """Let a reader choose arguments of ``draw`` and run it again, without touching the code.
-
-    What ``draw`` returns and prints appears below the sliders.
-
-    Parameters
-    ----------
-    draw : callable
-        Makes a figure.
-    button : str
-        Label of the button.
-    **choices : sequence
-        The values to choose from for arguments of ``draw``, each with its default among them.
-
-    Examples
-    --------
-    >>> def draw(width=10):
-    ...     return width**2
-    >>> panel(draw, width=[10, 100]).choices
-    {'width': [10, 100]}
-    """
-    parameters = inspect.signature(draw).parameters
-    if not choices:
-        raise ValueError("a panel needs at least one argument to choose")
-    for name, values in choices.items():
-        if name not in parameters:
-            raise ValueError(f"{name} must be an argument of {draw.__name__}{inspect.signature(draw)}")
-        if parameters[name].default not in list(values):
-            raise ValueError(f"{name} must offer its default {parameters[name].default}; got {list(values)}")
-    return Panel(draw, {name: list(values) for name, values in choices.items()}, button)
 
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "_extensions" / "live"

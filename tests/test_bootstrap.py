@@ -124,8 +124,9 @@ def test_a_notebook_alone_runs_to_its_end(tree, python, environment, empty):
     ]  # fmt: skip
     assert sorted(os.listdir(sysconfig.get_path("purelib"))) == packages
     assert sorted(os.listdir(empty)) == ["alone.ipynb", FETCHED]
-    # fpcourse/ and data/ only, in the folder and in what came over the line
-    assert sorted(os.listdir(empty / FETCHED)) == [".git", "data", "fpcourse"]
+    # the package, its data and the figures that train in the page only, in the folder and in what came over the line
+    assert sorted(os.listdir(empty / FETCHED)) == [".git", "_extensions", "data", "fpcourse"]
+    assert os.listdir(empty / FETCHED / "_extensions") == ["live"]
     files = [path for path in (empty / FETCHED).rglob("*") if path.is_file()]
     files = {path.read_bytes() for path in files if not {".git", "__pycache__"} & set(path.parts)}
     objects = run("git", "cat-file", "--batch-all-objects", "--batch-check", cwd=empty / FETCHED).stdout

@@ -4,7 +4,6 @@ from importlib.metadata import files
 from urllib.parse import urljoin, urlsplit
 from xml.etree import ElementTree
 
-import nbformat
 import pytest
 from bootstrap_cell import URL
 from test_pages import BOOK, NOTEBOOKS, PAGES, REPOSITORY, parsed, unavailable
@@ -69,21 +68,9 @@ def test_every_lesson_has_a_figure_to_move_without_a_kernel(page):
     assert html(page).select("figure.fpc-scrub")
 
 
-@pytest.mark.parametrize("page", NOTEBOOKS)
-def test_a_panel_becomes_a_line(page):
-    """A widget would stay empty, or show what some other reader chose."""
-    cells = nbformat.read(REPOSITORY / f"{page}.ipynb", as_version=4).cells
-    panels = sum("interactive.panel(" in cell.source for cell in cells if cell.cell_type == "code")
-    lines = html(page).select(".bd-article p.fpc-live")
-    assert len(lines) == panels
-    assert all("Run it live" in line.get_text() for line in lines)
-    assert not html(page).select('script[type="application/vnd.jupyter.widget-view+json"]')
-
-
-def test_every_chapter_has_a_panel():
+def test_every_chapter_has_a_figure_that_trains_in_the_page():
     chapters = {page.split("/")[1].partition(".")[0] for page in NOTEBOOKS if page[len("chapters/")].isdigit()}
-    with_panel = {page.split("/")[1] for page in NOTEBOOKS if html(page).select("p.fpc-live")}
-    assert with_panel == chapters
+    assert {page.split("/")[1] for page in NOTEBOOKS if html(page).select("div.fpc-lab")} == chapters
 
 
 def test_sitemap_lists_every_page():

@@ -33,7 +33,8 @@ except ModuleNotFoundError:
     if not root.exists():
         fetch = f"""git clone --quiet --depth 1 --branch {tag} --no-checkout
             --filter=blob:none {url} clone && cd clone &&
-            git sparse-checkout set --no-cone /fpcourse/ /data/ &&
+            git sparse-checkout set --no-cone /fpcourse/ /data/
+            /_extensions/live/ &&
             git checkout --quiet {tag}"""
         # moved when complete: a failure leaves nothing behind
         with tempfile.TemporaryDirectory(dir=".") as folder:
