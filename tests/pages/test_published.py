@@ -65,7 +65,7 @@ def test_every_script_and_font_comes_with_a_licence():
 
 @pytest.mark.parametrize("page", LESSONS)
 def test_every_lesson_has_a_figure_to_move_without_a_kernel(page):
-    assert html(page).select("figure.fpc-scrub")
+    assert html(page).select("figure.fpc-scrub, div.fpc-lab")
 
 
 def test_every_chapter_has_a_figure_that_trains_in_the_page():
