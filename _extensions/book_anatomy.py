@@ -150,7 +150,11 @@ def visit_guess(self, node: guess) -> None:
         child.walkabout(self)
     self.body.append('<ol class="fpc-choices">')
     for i, item in enumerate(choices.children, 1):
-        self.body.append(f'<li><label><input type="radio" name="guess-{name}" value="{i}" hidden> <span>')
+        # named by its text: a formula alone gives a screen reader no name
+        said = html.escape(item[0].astext(), quote=True)
+        self.body.append(
+            f'<li><label><input type="radio" name="guess-{name}" value="{i}" aria-label="{said}" hidden> <span>'
+        )
         for child in item[0].children:
             child.walkabout(self)
         self.body.append("</span></label></li>")

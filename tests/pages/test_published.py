@@ -56,7 +56,7 @@ def test_every_script_and_font_comes_with_a_licence():
     packages = [path.stem for path in (static / "licences").glob("*.txt") if path.stem != "MathJax"]
     # Sphinx fills in some scripts: language_data.js.jinja becomes language_data.js
     licensed = {path.name.removesuffix(".jinja").removesuffix("_t") for package in packages for path in files(package)}
-    own = {path.name for path in (REPOSITORY / "_extensions" / "static").iterdir()}
+    own = {path.name for name in ("static", "live") for path in (REPOSITORY / "_extensions" / name).iterdir()}
     found = {path.name for path in static.rglob("*") if path.suffix in {".js", ".ttf", ".woff2"}}
     mathjax = {path.name for path in (static / "mathjax").rglob("*")}
     assert found - mathjax - own <= licensed
