@@ -96,7 +96,7 @@ def links_lead_somewhere(visit, address):
 
 def images_have_alternative_text(visit, address):
     bare = visit.page.evaluate(
-        """[...document.querySelectorAll("main img, main [role=img]:not([aria-hidden=true])")]
+        """[...document.querySelectorAll("main img, .bd-article [role=img]:not([aria-hidden=true])")]
         .filter(i => !(i.alt ?? i.ariaLabel) || i.alt?.includes("_images/")).map(i => i.outerHTML.slice(0, 200))"""
     )
     assert not bare
