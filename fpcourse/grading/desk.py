@@ -75,7 +75,11 @@ def override(rows: list[dict], path: Path) -> list[str]:
     if not path.exists():
         path.write_text(",".join(OVERRIDES) + "\n", "utf-8")
     wrong = []
-    for i, line in enumerate(_read(path), 2):
+    try:
+        lines = _read(path)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        return [f"which cannot be read, and no mark by hand counts: {error}"]
+    for i, line in enumerate(lines, 2):
         line = {name: (line.get(name) or "").strip() for name in OVERRIDES}
         found = [row for row in rows if row["counts"] and row["id"] and row["id"] == plain_id(line["student_id"])]
         question = found[0]["result"].get("questions", {}).get(line["question"]) if found else None

@@ -44,8 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"No protection of {name} here: {sandbox.PROTECTIONS[name]}.", file=sys.stderr)
     if refused:
         print(
-            f"The reason: {sandbox.complaint() or 'unknown'}. README.md beside the grader says what helps on Debian,"
-            " Ubuntu and WSL 2, and how to grade in a container. Or accept it with: --without"
+            f"The reason: {sandbox.complaint() or 'unknown'}. The page 'Collect and grade' of the book says what helps"
+            " on Debian, Ubuntu and WSL 2, and how to grade in a container. Or accept it with: --without"
             f" {' '.join(sorted(missing))}",
             file=sys.stderr,
         )
@@ -62,6 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         tests = convert(options.master, Path(folder))[1]
     rows = _grade_all(options, tests, frozenset(sandbox.PROTECTIONS) - missing)
     desk.choose(rows)
+    desk.write_marks(options.out / "marks.csv", rows, list(tests))
     for complaint in desk.override(rows, options.out / "overrides.csv"):
         LOG.warning("overrides.csv, %s", complaint)
     desk.write_marks(options.out / "marks.csv", rows, list(tests))
