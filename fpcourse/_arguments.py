@@ -5,6 +5,8 @@ They catch the mistakes that people make: shapes that disagree, values that are 
 
 from __future__ import annotations
 
+import copy
+import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -115,10 +117,31 @@ def require_tensor(result: Any) -> Any:
     return result
 
 
+def copied(model: Any, dtype: Any) -> Any:
+    """Return a copy of a torch module in the given precision, on its device."""
+    duplicate = copy.deepcopy(model)
+    try:
+        return duplicate.to(dtype)
+    except TypeError as error:
+        raise ValueError(f"the device of model has no {dtype}, use model.cpu(): {error}") from None
+
+
+def require_memory(name: str, shape: tuple[int, ...], instead: str) -> None:
+    """Raise MemoryError if float64 numbers of this shape do not fit into the memory that is free."""
+    import psutil
+
+    needed, free = 8 * math.prod(shape), psutil.virtual_memory().available
+    if needed > free:
+        sizes = f"takes {needed / 1e9:.3g} GB, and {free / 1e9:.3g} GB are free"
+        raise MemoryError(f"{name} of shape {shape} {sizes}: {instead}")
+
+
 @contextmanager
 def accepted_by_model(name: str, shape: tuple[int, ...]) -> Iterator[None]:
-    """Turn what a module says of inputs that it does not take into a ValueError."""
+    """Turn what a module says of inputs that it does not take into a ValueError, but not the failure of a GPU."""
     try:
         yield
     except (RuntimeError, IndexError) as error:
+        if type(error).__name__ == "OutOfMemoryError" or str(error).startswith("CUDA error"):
+            raise
         raise ValueError(f"the model does not take {name} of shape {tuple(shape)}: {error}") from None

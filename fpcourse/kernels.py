@@ -12,7 +12,6 @@ Xie, Liang, Song, AISTATS 2017; Basri, Jacobs, Kasten, Kritchman, NeurIPS 2019; 
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 
 import numpy as np
@@ -26,12 +25,14 @@ from fpcourse._arguments import (
     as_choice,
     as_count,
     as_counts,
-    as_inputs,
     as_positive,
+    copied,
+    require_memory,
     require_module,
     require_tensor,
 )
 from fpcourse.models import MLP, TwoLayer
+from fpcourse.recording import _inputs_for
 from fpcourse.sphere import _cosines, _on_sphere, quarter_circle_rule, zonals
 
 BLOCK_SAMPLES, BLOCK_BYTES = 1024, 2**27  # a block of gradients stays below both; what they are made from is larger
@@ -54,14 +55,14 @@ def empirical_ntk(
     """Return the tangent kernel of ``model`` at its present parameters, in evaluation mode.
 
     ``TwoLayer`` and ``MLP`` go layer by layer, every other module through per-sample Jacobians. Without x2 the kernel
-    is exactly symmetric, and positive semi-definite to rounding.
+    is exactly symmetric, and positive semi-definite to rounding. It takes 8 n1 n2 c^2 bytes.
 
     Parameters
     ----------
     model : nn.Module
         (n, ...) -> (n, c) or (n,). It is copied, never changed; parameters that do not require a gradient do not count.
     x1, x2 : array_like
-        (n1, ...) and (n2, ...) points or images; a vector of n numbers counts as (n, 1). x2 defaults to x1.
+        (n1, ...) and (n2, ...) points, images or tokens; a vector of n numbers counts as (n, 1). x2 defaults to x1.
     dtype : torch.dtype
         Of the computation. float32 halves time and memory and loses positivity below 1e-6 of the largest eigenvalue.
     block : int, optional
@@ -72,6 +73,11 @@ def empirical_ntk(
     ndarray
         (n1, n2) float64 for one output, (n1, n2, c, c) for c.
 
+    Raises
+    ------
+    MemoryError
+        If the kernel is larger than the memory that is free.
+
     Examples
     --------
     >>> empirical_ntk(MLP([1, 1]), [1.0, 2.0])  # f(x) = w x + b has the kernel x x' + 1
@@ -80,10 +86,9 @@ def empirical_ntk(
     """
     require_module("model", model, trainable=True)
     as_choice("dtype", dtype, (torch.float32, torch.float64))
-    model = copy.deepcopy(model).to(dtype).eval()
-    device = next(model.parameters()).device
-    a = _inputs("x1", x1, dtype, device)
-    b = a if x2 is None else _inputs("x2", x2, dtype, device)
+    model = copied(model, dtype).eval()
+    a = _inputs_for(model, "x1", x1)
+    b = a if x2 is None else _inputs_for(model, "x2", x2)
     if a.shape[1:] != b.shape[1:]:
         raise ValueError(f"x1 and x2 must hold points of one shape; got {tuple(a.shape)} and {tuple(b.shape)}")
     outputs, gradients = _outputs(model, a), _gradients(model)
@@ -91,7 +96,9 @@ def empirical_ntk(
         sample = sum(t.nbytes for delta, h, _ in gradients(a[:1]) for t in (delta, h) if t is not None)
         block = max(1, min(BLOCK_SAMPLES, BLOCK_BYTES // sample))
     block = as_count("block", block)
-    kernel = np.empty((len(a), len(b), outputs, outputs))
+    shape = len(a), len(b), outputs, outputs
+    require_memory("the kernel", shape, "take fewer points or outputs, or parts: empirical_ntk(model, x1[:100], x2)")
+    kernel = np.empty(shape)
     for i in range(0, len(a), block):
         left = gradients(a[i : i + block])
         for j in range(i if x2 is None else 0, len(b), block):
@@ -101,10 +108,6 @@ def empirical_ntk(
             if x2 is None and not same:
                 kernel[j : j + block, i : i + block] = kernel[i : i + block, j : j + block].transpose(1, 0, 3, 2)
     return kernel[:, :, 0, 0] if outputs == 1 else kernel
-
-
-def _inputs(name: str, x: ArrayLike, dtype: torch.dtype, device: torch.device) -> Tensor:
-    return torch.as_tensor(as_inputs(name, x), dtype=dtype, device=device)
 
 
 def _outputs(model: nn.Module, x: Tensor) -> int:
@@ -228,9 +231,10 @@ def jacobian(model: nn.Module, x: ArrayLike) -> np.ndarray:
            [2., 1.]])
     """
     require_module("model", model, trainable=True)
-    model = copy.deepcopy(model).double().cpu().eval()
-    x = torch.as_tensor(as_inputs("x", x))
-    _outputs(model, x)
+    model = copied(model, torch.float64).cpu().eval()
+    x = _inputs_for(model, "x", x)
+    shape = len(x) * _outputs(model, x), sum(p.numel() for p in model.parameters() if p.requires_grad)
+    require_memory("the Jacobian", shape, "take fewer points at a time")
     return torch.cat(_per_sample(model)(x), dim=2).flatten(0, 1).numpy()
 
 
@@ -282,6 +286,7 @@ def two_layer_ntk(x1: ArrayLike, x2: ArrayLike | None = None, *, bias: bool, tra
     b = a if x2 is None else torch.as_tensor(_on_sphere("x2", x2))
     if a.shape[1] != b.shape[1]:
         raise ValueError(f"x1 and x2 must have the same dimension; got shapes {tuple(a.shape)} and {tuple(b.shape)}")
+    require_memory("the kernel", (len(a), len(b)), "take fewer points, or parts: two_layer_ntk(x1[:100], x2)")
     kernel = a.new_empty(len(a), len(b))
     for i in range(0, len(a), BLOCK):
         for j in range(i if b is a else 0, len(b), BLOCK):

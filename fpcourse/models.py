@@ -13,7 +13,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from fpcourse._arguments import as_array, as_choice, as_count, as_counts, require_module
+from fpcourse._arguments import as_array, as_choice, as_count, as_counts, copied, require_module
 
 NETWORKS = ("tanh", "tanh with bias", "matrix", "shared", "unshared")
 Activation = str | Callable[[Tensor], Tensor]
@@ -561,7 +561,7 @@ def parameters_of(model: nn.Module) -> np.ndarray:
     (40,)
     """
     require_module("model", model)
-    return nn.utils.parameters_to_vector(model.parameters()).detach().double().cpu().numpy().copy()
+    return nn.utils.parameters_to_vector(model.parameters()).detach().cpu().double().numpy().copy()
 
 
 def with_parameters(model: nn.Module, parameters: ArrayLike) -> nn.Module:
@@ -575,7 +575,7 @@ def with_parameters(model: nn.Module, parameters: ArrayLike) -> nn.Module:
     True
     """
     require_module("model", model)
-    result = copy.deepcopy(model).double()
+    result = copied(model, torch.float64)
     size = sum(parameter.numel() for parameter in result.parameters())
     parameters = as_array("parameters", parameters, ndim=1)
     if len(parameters) != size:

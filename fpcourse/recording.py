@@ -276,6 +276,25 @@ def _evaluate(model: nn.Module, blocks: Iterable[Tensor], output: Callable[[Any]
     return torch.cat(results)
 
 
+def _inputs_for(model: nn.Module, name: str, x: ArrayLike) -> Tensor:
+    """Return x as (n, ...) on the device of ``model`` and in its precision, or whole if it takes only tokens."""
+    array, (device, dtype) = as_inputs(name, x, dtype=None), _home(model)
+    points = torch.as_tensor(array.astype(np.float64, copy=False), dtype=dtype, device=device)
+    if array.dtype.kind not in "iu" or _takes(model, points):
+        return points
+    tokens = torch.as_tensor(array.astype(np.int64), device=device)
+    return tokens if _takes(model, tokens) else points
+
+
+def _takes(model: nn.Module, x: Tensor) -> bool:
+    try:
+        with evaluating(model), accepted_by_model("x", x.shape):
+            model(x[:1])
+    except ValueError:
+        return False
+    return True
+
+
 def _home(model: nn.Module) -> tuple[torch.device, torch.dtype | None]:
     """Return device and floating type of the parameters and buffers; without any, the CPU and None."""
     tensors = [*model.parameters(), *model.buffers()]

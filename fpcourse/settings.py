@@ -2,6 +2,7 @@
 
 ``FPCOURSE_SEED``   a whole number; the book runs at 0, the tests at 1, a reader at any.
 ``FPCOURSE_SCALE``  ``laptop`` (default: a minute on two cores) or ``paper`` (the published setting, for a GPU).
+``FPCOURSE_DEVICE`` ``auto`` (default: the GPU, if there is one that works), ``cpu``, ``cuda`` or ``cuda:1``.
 ``TQDM_DISABLE``    1 silences all progress bars, as the build of the book does.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import os
 import random
+import warnings
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -20,6 +22,8 @@ if TYPE_CHECKING:  # both are slow to import
     from tqdm import tqdm
 
 T = TypeVar("T")
+
+ROOM = 2**28  # bytes that a GPU must have left: more than any training at laptop scale takes
 
 
 def seed(default: int = 0) -> int:
@@ -69,17 +73,47 @@ def choose(laptop: T, paper: T) -> T:
     return laptop if scale == "laptop" else paper
 
 
-def device() -> torch.device:
-    """Return the device to train on: a CUDA GPU if there is one, else the CPU.
+def device(name: str | torch.device = "auto") -> torch.device:
+    """Return the device to train on.
+
+    A GPU is tried with one small product. If it fails, because the GPU is too old for this build of torch or has no
+    memory left, a warning says so and the CPU takes its place.
+
+    Parameters
+    ----------
+    name : str or torch.device
+        "auto": what ``FPCOURSE_DEVICE`` says; if it says nothing or "auto", a CUDA GPU if there is one, else the CPU.
+
+    Raises
+    ------
+    ValueError
+        If torch knows no such device, and for "mps", which has no float64.
 
     Examples
     --------
-    >>> device().type in ("cuda", "cpu")
-    True
+    >>> device("cpu")
+    device(type='cpu')
     """
     import torch
 
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    name = os.environ.get("FPCOURSE_DEVICE", "auto") if name == "auto" else name
+    try:
+        chosen = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+    except (RuntimeError, TypeError):
+        raise ValueError(f"the device must be 'auto', 'cpu', 'cuda' or 'cuda:1'; got {name!r}") from None
+    if chosen.type == "mps":
+        raise ValueError("the device must not be 'mps': Apple's GPUs have no float64, use 'cpu'")
+    if chosen.type == "cpu":
+        return chosen
+    try:
+        room, unit = torch.empty(ROOM, dtype=torch.uint8, device=chosen), torch.ones(1, 1, device=chosen)
+        float(unit @ unit)  # waits for the result
+        del room
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).partition("\n")[0]
+        warnings.warn(f"{chosen} cannot be used, so the CPU takes its place: {reason}", stacklevel=2)
+        return torch.device("cpu")
+    return chosen
 
 
 def progress_bar(total: int, description: str, *, show: bool = True) -> tqdm:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import itertools
 import math
@@ -22,11 +21,13 @@ from fpcourse._arguments import (
     as_inputs,
     as_points,
     as_positive,
+    copied,
+    require_memory,
     require_module,
     require_same_length,
     require_tensor,
 )
-from fpcourse.recording import Recorder, TrainingDiverged, evaluate, evaluating, log_spaced
+from fpcourse.recording import Recorder, TrainingDiverged, _inputs_for, evaluate, evaluating, log_spaced
 from fpcourse.trajectory import Trajectory
 
 OPTIMIZERS = ("gd", "sgd", "adam")
@@ -101,7 +102,7 @@ def train(
     seed : int, optional
         Of the mini-batches. Default: what torch was seeded with.
     device : str or torch.device
-        "auto": the model moves to ``settings.device()`` and stays there.
+        The model moves to ``settings.device(device)`` and stays there.
     progress : bool
         Show a bar with the loss.
 
@@ -129,7 +130,7 @@ def train(
     _check_choices(optimizer, loss, clock, batch_size)
     steps, learning_rate = as_count("steps", steps), as_positive("learning_rate", learning_rate)
     due = _snapshot_steps(snapshots, steps)
-    model.to(settings.device() if device == "auto" else device)
+    model.to(settings.device(device))
     x = _inputs("x", x, model)
     y = _targets(y, loss, model, x)
     grid = x if evaluate_on is None else _inputs("evaluate_on", evaluate_on, model)
@@ -191,13 +192,12 @@ class SquareLoss:
     def __init__(self, model: nn.Module, x: ArrayLike, y: ArrayLike, *, dtype: torch.dtype = torch.float64) -> None:
         require_module("model", model, trainable=True)
         as_choice("dtype", dtype, (torch.float32, torch.float64))
-        self.model = copy.deepcopy(model).to(dtype)
+        self.model = copied(model, dtype)
         self.parameters = list(self.model.parameters())
         self.trained = self.flat(torch.full_like(p, float(p.requires_grad)) for p in self.parameters)
         self.model.requires_grad_(True)
-        arrays = as_inputs("x", x), as_points("y", y)
-        device = self.parameters[0].device
-        self.x, self.y = (torch.as_tensor(array, dtype=dtype, device=device) for array in arrays)
+        self.x = _inputs_for(self.model, "x", x)
+        self.y = torch.as_tensor(as_points("y", y), dtype=dtype, device=self.x.device)
         with accepted_by_model("x", self.x.shape):
             outputs = require_tensor(self.model(self.x))
         if outputs.shape != self.y.shape:
@@ -211,7 +211,7 @@ class SquareLoss:
 
     def function(self, theta: np.ndarray) -> Tensor:
         """Put ``theta`` into the model and return f(x; theta), (n, c), to be differentiated."""
-        vector = torch.tensor(theta, dtype=self.x.dtype, device=self.x.device)
+        vector = torch.tensor(theta, dtype=self.y.dtype, device=self.y.device)
         nn.utils.vector_to_parameters(vector, self.parameters)
         return self.model(self.x)
 
@@ -248,6 +248,7 @@ class SquareLoss:
 
     def hessian(self, theta: np.ndarray) -> np.ndarray:
         """Return the Hessian (P, P)."""
+        require_memory("the Hessian", (len(theta), len(theta)), "ask for extreme eigenvalues only")
         product = self.hessian_product(theta)
         matrix = np.stack([product(unit) for unit in np.eye(len(theta))])
         return (matrix + matrix.T) / 2

@@ -1,8 +1,10 @@
 """Every check lets the good through unchanged and names what was wrong with the rest."""
 
 import re
+from types import SimpleNamespace
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from hypothesis import given
@@ -106,3 +108,33 @@ def test_what_a_model_does_not_take_is_a_value_error():
         torch.nn.Linear(4, 1)(torch.ones(2, 3))
     with pytest.raises(ValueError, match="the model must return a tensor; got tuple"):
         _arguments.require_tensor((1, 2))
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB"),
+        RuntimeError("CUDA error: no kernel image is available for execution on the device"),
+    ],
+)
+def test_the_failure_of_a_gpu_is_not_the_readers(failure):
+    with pytest.raises(RuntimeError, match=r"^CUDA") as raised, _arguments.accepted_by_model("x", (2, 3)):
+        raise failure
+    assert raised.value is failure
+
+
+def test_a_device_without_the_precision_is_named():
+    class Model:
+        def to(self, _):
+            raise TypeError("Cannot convert a MPS Tensor to float64 dtype")
+
+    with pytest.raises(ValueError, match=r"device of model has no torch.float64, use model.cpu\(\): Cannot convert"):
+        _arguments.copied(Model(), torch.float64)
+
+
+def test_what_does_not_fit_into_memory(monkeypatch):
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=800))
+    _arguments.require_memory("the kernel", (10, 10), "take less")
+    message = r"^the kernel of shape \(10, 11\) takes 8.8e-07 GB, and 8e-07 GB are free: take less$"
+    with pytest.raises(MemoryError, match=message):
+        _arguments.require_memory("the kernel", (10, 11), "take less")

@@ -1,10 +1,13 @@
 """Kernels against one backward pass per output, mpmath, quadrature, closed forms and wide networks."""
 
 import math
+import re
 from functools import partial
+from types import SimpleNamespace
 
 import mpmath
 import numpy as np
+import psutil
 import pytest
 import torch
 from hypothesis import given
@@ -316,6 +319,55 @@ def test_vectors_count_as_points_on_a_line():
 def test_bad_input_is_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize(
+    ("call", "shape", "way_out"),
+    [
+        (lambda: empirical_ntk(MLP([1, 4, 10]), np.zeros(5000)), (5000, 5000, 10, 10), "x1[:100], x2)"),
+        (lambda: jacobian(MLP([1, 400, 400, 1]), np.zeros(20_000)), (20_000, 161_601), "fewer points at a time"),
+        (
+            lambda: two_layer_ntk(np.tile([1.0, 0.0], (50_000, 1)), bias=True, trained="both"),
+            (50_000, 50_000),
+            "x1[:100], x2)",
+        ),
+    ],
+)
+def test_what_does_not_fit_into_memory_is_refused_before_it_is_computed(monkeypatch, call, shape, way_out):
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=int(8e9)))
+    size = f"of shape {shape} takes {8 * math.prod(shape) / 1e9:.3g} GB, and 8 GB are free"
+    with pytest.raises(MemoryError, match=re.escape(size) + ".*" + re.escape(way_out)):
+        call()
+
+
+class Tokens(nn.Module):
+    """A small transformer over tokens, as others write them: embedding, attention, mean."""
+
+    def __init__(self):
+        super().__init__()
+        self.table = nn.Embedding(5, 4)
+        self.block = nn.TransformerEncoderLayer(4, 2, 8, batch_first=True)
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, x):
+        return self.head(self.block(self.table(x)).mean(1))
+
+
+@pytest.mark.filterwarnings("ignore:There is a performance drop")  # of attention under vmap
+def test_tokens_stay_whole():
+    torch.manual_seed(3)
+    model, tokens = Tokens().eval(), np.array([[0, 1, 4], [2, 2, 3]])
+    parameters = list(model.double().parameters())
+    outputs = model(torch.tensor(tokens)).flatten()
+    rows = [torch.cat([g.flatten() for g in torch.autograd.grad(y, parameters, retain_graph=True)]) for y in outputs]
+    np.testing.assert_allclose(jacobian(model, tokens), torch.stack(rows), rtol=1e-9, atol=1e-12)
+    kernel = as_matrix(empirical_ntk(model.float(), tokens))
+    expected = torch.stack(rows) @ torch.stack(rows).T
+    np.testing.assert_allclose(kernel, expected, rtol=1e-6, atol=1e-9)
+    with pytest.raises(ValueError, match="the model does not take inputs of shape"):
+        empirical_ntk(model, np.array([[0, 5]]))  # a token that it does not know
+    whole = mlp()
+    np.testing.assert_array_equal(empirical_ntk(whole, [[1, 2, 3]]), empirical_ntk(whole, [[1.0, 2.0, 3.0]]))
 
 
 # Infinite width

@@ -16,6 +16,7 @@ from fpcourse import settings
 def plain_environment(monkeypatch):
     monkeypatch.delenv("FPCOURSE_SEED", raising=False)
     monkeypatch.delenv("FPCOURSE_SCALE", raising=False)
+    monkeypatch.delenv("FPCOURSE_DEVICE", raising=False)
 
 
 @pytest.mark.parametrize("value", [0, 19, 2**32 - 1])
@@ -70,10 +71,46 @@ def test_unknown_scale(monkeypatch, scale):
         settings.choose(1, 2)
 
 
-@pytest.mark.parametrize(("available", "name"), [(True, "cuda"), (False, "cpu")])
-def test_device(monkeypatch, available, name):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: available)
-    assert settings.device() == torch.device(name)
+def test_the_cpu_is_the_device_where_there_is_no_gpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert settings.device() == torch.device("cpu")
+
+
+@pytest.mark.parametrize("failure", ["CUDA out of memory. Tried 256 MiB", "CUDA error: no kernel image\nCompile with"])
+def test_a_gpu_that_fails_gives_way_to_the_cpu(monkeypatch, failure):
+    """tests/pretend_gpu has one that works, one that is full and one that is too old."""
+
+    def fail(*_, device, **__):
+        assert device == torch.device("cuda")
+        raise RuntimeError(failure)
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch, "empty", fail)
+    said = f"^cuda cannot be used, so the CPU takes its place: {failure.splitlines()[0]}$"
+    with pytest.warns(UserWarning, match=said):
+        assert settings.device() == torch.device("cpu")
+
+
+def test_the_environment_chooses_the_device(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setenv("FPCOURSE_DEVICE", "cpu")
+    assert settings.device() == settings.device("auto") == settings.device(torch.device("cpu")) == torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("gpu", "the device must be 'auto', 'cpu', 'cuda' or 'cuda:1'; got 'gpu'"),
+        ("", "the device must be .* got ''"),
+        ("mps", "the device must not be 'mps': Apple's GPUs have no float64, use 'cpu'"),
+    ],
+)
+def test_a_device_that_is_none(monkeypatch, name, message):
+    with pytest.raises(ValueError, match=message):
+        settings.device(name)
+    monkeypatch.setenv("FPCOURSE_DEVICE", name)
+    with pytest.raises(ValueError, match=message):
+        settings.device()
 
 
 def test_progress_bar_counts_and_cleans_up(monkeypatch, capsys):

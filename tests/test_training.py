@@ -3,14 +3,16 @@
 import copy
 import itertools
 import math
+import os
 import pickle
+from types import SimpleNamespace
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from torch import nn
 
-from fpcourse import settings
 from fpcourse.flow import gradient_flow, kernel_flow
 from fpcourse.models import MLP, ConvNet, Ensemble, TwoLayer
 from fpcourse.recording import evaluate
@@ -23,7 +25,7 @@ X, Y = RNG.normal(size=(12, 3)), RNG.normal(size=(12, 2))
 @pytest.fixture(autouse=True)
 def quiet_cpu(monkeypatch):
     monkeypatch.setenv("TQDM_DISABLE", "1")
-    monkeypatch.setattr(settings, "device", lambda: torch.device("cpu"))
+    monkeypatch.setenv("FPCOURSE_DEVICE", os.environ.get("FPCOURSE_DEVICE", "cpu"))
     torch.manual_seed(0)
 
 
@@ -155,6 +157,26 @@ def test_the_square_loss_and_its_derivatives(linear_model):
     v = np.random.default_rng(0).normal(size=len(theta))
     np.testing.assert_allclose(loss.hessian_product(theta.numpy())(v), hessian.numpy() @ v, rtol=1e-9, atol=1e-11)
     assert torch.equal(weights(model), start)  # the model given is left alone
+
+
+def test_the_square_loss_of_a_model_of_tokens():
+    """Whole numbers reach an embedding as they are; its Hessian against that of the one-hot linear model."""
+    table = nn.Embedding(3, 1).double()
+    model = nn.Sequential(table, nn.Flatten())
+    loss = SquareLoss(model, [0, 2, 2, 1], [1.0, 0.0, 0.0, 2.0])
+    np.testing.assert_allclose(loss.hessian(loss.start), np.diag([0.25, 0.25, 0.5]), rtol=1e-12, atol=1e-15)
+
+
+def test_a_hessian_larger_than_the_memory_is_refused(monkeypatch):
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=1000))
+    loss = SquareLoss(MLP([3, 4, 2]), X, Y)
+    with pytest.raises(MemoryError, match=r"the Hessian of shape \(26, 26\) takes .*: ask for extreme eigenvalues"):
+        loss.hessian(loss.start)
+
+
+def test_apples_gpu_is_refused_in_words():
+    with pytest.raises(ValueError, match="Apple's GPUs have no float64"):
+        train(linear(), X, Y, steps=1, learning_rate=0.1, device="mps")
 
 
 def test_frozen_parameters_have_no_gradient():
