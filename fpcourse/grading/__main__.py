@@ -2,7 +2,7 @@
 
 import sys
 
-EXTRA = ("IPython", "nbformat", "otter", "psutil", "traitlets")
+EXTRA = ("IPython", "nbformat", "otter", "psutil", "pygments", "traitlets")
 
 try:
     from fpcourse.grading.grade import main

@@ -1,7 +1,7 @@
 """The command: grade a folder of submissions.
 
 Writes RESULTS/marks.csv (a row for every file), then feedback/ (a text for every file), students.csv (a row for every
-student), statistics.csv, explanations.md and log.txt. One result is kept for each submission, so the command may be
+student), statistics.csv, explanations.md, similar.md and log.txt. One result is kept for each submission, so the command may be
 stopped at any time and started again. What this machine cannot protect against is named, and has to be accepted by
 name: ``--without network``.
 """
@@ -21,7 +21,7 @@ import joblib
 import psutil
 
 from fpcourse._files import digest, written_whole
-from fpcourse.grading import desk, sandbox, submission
+from fpcourse.grading import desk, sandbox, similar, submission
 from fpcourse.grading.assign import CHAPTERS, convert, masters, number
 
 LOG = logging.getLogger("homework")
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", handlers=handlers, force=True)
     LOG.setLevel(logging.INFO)
     with tempfile.TemporaryDirectory() as folder:
-        tests = convert(options.master, Path(folder))[1]
+        copy, tests = convert(options.master, Path(folder))
     rows = _grade_all(options, tests, frozenset(sandbox.PROTECTIONS) - missing)
     desk.choose(rows)
     desk.write_marks(options.out / "marks.csv", rows, list(tests))
@@ -72,6 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         desk.write_upload(options.out / "upload.csv", rows, options.roster, options.column)
     desk.write_statistics(options.out / "statistics.csv", rows)
     desk.write_explanations(options.out / "explanations.md", rows)
+    given = [cell.source for cell in copy.cells if cell.cell_type == "code"]
+    similar.write_page(options.out / "similar.md", rows, options.assignment, given)
     graded = sum(row["result"]["status"] == "graded" for row in rows)
     failed = sum("questions" not in row["result"] for row in rows)
     LOG.info("%d files, %d graded: %s", len(rows), graded, options.out / "marks.csv")

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 import synthetic
+from nbformat.v4 import new_notebook
 
 from fpcourse.grading import grade, sandbox, submission
 from fpcourse.grading.assign import CHAPTERS
@@ -217,7 +218,8 @@ def test_a_notebook_that_takes_too_long_as_a_whole(graded):
 COMMAND = """
 import sys
 from fpcourse.grading import grade
-grade.convert = lambda master, folder: (None, {tests!r})
+from nbformat.v4 import new_notebook
+grade.convert = lambda master, folder: (new_notebook(), {tests!r})
 sys.exit(grade.main(sys.argv[1:]))
 """
 
@@ -497,7 +499,7 @@ def test_a_roster_marks_by_hand_and_grading_again(folder, tmp_path, capfd):
 def test_a_fault_of_the_machine_is_no_mark(folder, tmp_path, monkeypatch):
     """It says so, ends with status 1, and the next run grades the file; other limits grade anew as well."""
     arguments = [str(folder), "--assignment", "2", "--out", str(tmp_path / "results"), "--jobs", "1"]
-    monkeypatch.setattr(grade, "convert", lambda master, folder: (None, TESTS))
+    monkeypatch.setattr(grade, "convert", lambda master, folder: (new_notebook(), TESTS))
     for path in (*folder.glob("*.ipynb"), *folder.glob("late/*")):
         if path.name != "student 0.ipynb":
             path.unlink()
