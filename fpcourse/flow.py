@@ -140,6 +140,66 @@ def interpolant(
     return modes.outputs(np.ones((1, len(modes.gap))))[0]
 
 
+def learnability(
+    eigenvalues: ArrayLike, n: int, *, multiplicities: ArrayLike | None = None, ridge: float = 0.0
+) -> np.ndarray:
+    """Return the fraction of each mode that :func:`interpolant` is expected to learn from n random samples.
+
+    It is ``lambda / (lambda + kappa)``; the budget ``sum of multiplicity * learnability + ridge / kappa = n`` fixes
+    kappa. An estimate for n and the number of modes large, in which the values of a mode at the samples count as
+    independent of those of the other modes; on the circle they are not.
+
+    Parameters
+    ----------
+    eigenvalues : array_like
+        (K,) >= 0, of the kernel's integral operator, such as :func:`~fpcourse.kernels.sphere_eigenvalues`.
+    n : int
+        Number of samples. Without ridge, n >= the number of modes with positive eigenvalue learns all of them.
+    multiplicities : array_like, optional
+        (K,) modes with each eigenvalue, default 1.
+    ridge : float
+        delta >= 0 of ``K_test (K + delta I)^-1 y``. Modes that are left out act as a ridge of the sum of their
+        eigenvalues, if these are far below kappa.
+
+    Returns
+    -------
+    ndarray
+        (K,) in [0, 1].
+
+    References
+    ----------
+    Simon, Dickens, Karkada, DeWeese, TMLR 2023; the same kappa in Bordelon, Canatar, Pehlevan, ICML 2020.
+
+    Examples
+    --------
+    >>> learnability([2.0, 1.0], 1).round(4)  # kappa = sqrt 2; one sample is shared by two modes
+    array([0.5858, 0.4142])
+    >>> learnability([1.0, 0.0], 3)
+    array([1., 0.])
+    """
+    eigenvalues, n = as_array("eigenvalues", eigenvalues, ndim=1), as_count("n", n)
+    ridge = as_positive("ridge", ridge, zero_allowed=True)
+    count = np.ones(len(eigenvalues)) if multiplicities is None else as_array("multiplicities", multiplicities, ndim=1)
+    require_same_length("eigenvalues", eigenvalues, "multiplicities", count)
+    if eigenvalues.min() < 0 or count.min() < 0:
+        raise ValueError("eigenvalues and multiplicities must be >= 0")
+    positive = eigenvalues > 0
+    modes = count[positive].sum()
+    if ridge == 0 and modes <= n:
+        return positive.astype(float)
+    from scipy.optimize import brentq
+
+    def excess(log_kappa: float) -> float:
+        kappa = np.exp(log_kappa)
+        return count @ (eigenvalues / (eigenvalues + kappa)) + ridge / kappa - n
+
+    # between: as if all eigenvalues were the least one, or 0; and learnability at most lambda / kappa
+    least = ridge / n if ridge else eigenvalues[positive].min() * (modes / n - 1)
+    largest = (count @ eigenvalues + ridge) / n
+    kappa = np.exp(brentq(excess, np.log(least) - 1, np.log(largest) + 1, xtol=1e-13))
+    return eigenvalues / (eigenvalues + kappa)
+
+
 def rates(kernel: ArrayLike) -> np.ndarray:
     """Return the rates of the flow, largest first: the eigenvalues of K / n, (n,) or (n * c,).
 

@@ -57,6 +57,7 @@ CALLS = [
     partial(flow.kernel_descent, kernel=GRAM, y=TARGET, steps=np.array([0, 1, 2]), learning_rate=0.01),
     partial(flow.interpolant, kernel=GRAM, y=TARGET, kernel_test=GRAM[:2]),
     partial(flow.rates, kernel=GRAM),
+    partial(flow.learnability, eigenvalues=1 / K, n=2),
     partial(flow.gradient_flow, model=net(), x=X, y=Y, times=TIMES),
     partial(flow.spectral_kernel, x1=X, frequencies=K, spectrum=1 / K),
     partial(flow.lfp_flow, x=X, y=Y, times=TIMES, frequencies=K, spectrum=1 / K),

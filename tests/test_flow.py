@@ -19,6 +19,7 @@ from fpcourse.flow import (
     interpolant,
     kernel_descent,
     kernel_flow,
+    learnability,
     lfp_flow,
     lfp_interpolant,
     loss_flow,
@@ -811,3 +812,45 @@ def test_loss_flow_ends_at_its_target_and_there_at_the_interpolant():
 def test_loss_flow_refuses(kernel, gradient, options, message):
     with pytest.raises(ValueError, match=message):
         loss_flow(kernel, gradient, 2.0, **options)
+
+
+@given(st.integers(0, 999), st.integers(1, 30), st.sampled_from([0.0, 1e-6, 0.1, 10.0]))
+def test_learnability_spends_the_budget(seed, n, ridge):
+    rng = np.random.default_rng(seed)
+    eigenvalues, multiplicities = np.exp(rng.uniform(-12, 3, size=5)), rng.integers(1, 20, size=5)
+    learned = learnability(eigenvalues, n, multiplicities=multiplicities, ridge=ridge)
+    assert (learned >= 0).all() and (learned <= 1).all()
+    assert (np.diff(learned[np.argsort(eigenvalues)]) >= 0).all()
+    if ridge == 0 and n >= multiplicities.sum():
+        assert (learned == 1).all()
+    else:
+        kappa = eigenvalues[0] * (1 / learned[0] - 1)
+        assert multiplicities @ learned + ridge / kappa == pytest.approx(n, rel=1e-6)
+
+
+def test_learnability_is_what_ridge_regression_on_independent_modes_learns():
+    # sum_k of the measured learnabilities is exactly n - ridge tr (K + ridge)^-1, for any values of the modes
+    rng = np.random.default_rng(0)
+    eigenvalues, n, ridge = 1.0 / np.arange(1, 401) ** 1.5, 60, 0.01
+    measured = np.zeros(400)
+    for _ in range(20):
+        modes = rng.standard_normal((n, 400))
+        inverse = np.linalg.inv(modes * eigenvalues @ modes.T + ridge * np.eye(n))
+        learned = eigenvalues * np.einsum("ik,ij,jk->k", modes, inverse, modes)
+        assert learned.sum() == pytest.approx(n - ridge * np.trace(inverse), rel=1e-9)
+        measured += learned / 20
+    assert np.sqrt(np.mean((learnability(eigenvalues, n, ridge=ridge) - measured) ** 2)) < 0.02
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: learnability([1.0, -1.0], 1), ">= 0"),
+        (lambda: learnability([1.0, 1.0], 0), "n must be"),
+        (lambda: learnability([1.0, 1.0], 1, multiplicities=[1]), "multiplicities"),
+        (lambda: learnability([1.0], 1, ridge=-1.0), "ridge"),
+    ],
+)
+def test_learnability_refuses(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
