@@ -27,6 +27,8 @@ def as_array(
         raise ValueError(f"{name} must be an array of numbers; got {type(value).__name__} {repr(value)[:60]}")
     if np.iscomplexobj(result) and not np.issubdtype(dtype, np.complexfloating):
         raise ValueError(f"{name} must be real; got dtype {result.dtype}")
+    if min(result.strides, default=0) < 0:  # which "C" allows for a single entry, and torch does not
+        result = result.copy()
     result = np.require(result, dtype, "CW")  # torch takes neither reversed nor read-only views
     if ndim is not None and result.ndim not in np.atleast_1d(ndim):
         wanted = " or ".join(map(str, np.atleast_1d(ndim)))
