@@ -1,7 +1,8 @@
-"""Right answers get every mark on every id; a wrong answer loses the marks it should, and no other."""
+"""Right answers get every mark on every id; a wrong one gets no tick, a hint, and loses its own marks and no others."""
 
 import copy
 import os
+import re
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -9,8 +10,9 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import nbformat
 import pytest
-from wrong_answers import COPIED, WRONG
+from wrong_answers import COPIED, HINTS, WRONG
 
+from fpcourse import homework
 from fpcourse.grading.assign import convert, masters, number
 from fpcourse.grading.submission import PRELUDE, HiddenTests
 
@@ -46,6 +48,24 @@ def solved(chapter, student_id):
             exec("\n".join(own), names)
     plt.close("all")
     return names
+
+
+@cache
+def checks(chapter):
+    """The cells in which a student sees a tick."""
+    cells = nbformat.read(MASTERS[chapter], as_version=4).cells
+    return [cell.source for cell in cells if cell.cell_type == "code" and "homework.passed(" in cell.source]
+
+
+def hint(chapter, name, answers):
+    """What the first check that is not passed says, of those that read an answer."""
+    for source in checks(chapter):
+        if re.search(rf"\b{name}\b", source):
+            try:
+                exec(source, dict(answers))
+            except homework.Wrong as told:
+                return str(told)
+    raise AssertionError("a tick for a wrong answer")
 
 
 class Reading(dict):
@@ -91,11 +111,14 @@ def test_the_solution_gets_full_marks(chapter, student_id):
         for what, name, wrong, lost in WRONG[c]
     ],
 )
-def test_a_wrong_answer_loses_its_own_marks(chapter, name, wrong, lost):
+def test_a_wrong_answer_gets_no_tick_and_loses_its_own_marks(chapter, name, wrong, lost):
     right = solved(chapter, IDS[0])
     answers = right | {name: wrong(right[name])}
     asking = [test for test, (_, read) in judged(chapter, IDS[0]).items() if name in read]
     assert {test for test in asking if message(hidden_tests(chapter)[test], answers)} == set(lost.split(", "))
+    told = hint(chapter, name, answers)
+    others = [word for names, words in HINTS[chapter].items() if name in names.split(", ") for word in words]
+    assert re.search(rf"\b{name}\b", told) or any(word in told for word in others), told
 
 
 @pytest.mark.parametrize("chapter", COPIED)
