@@ -11,7 +11,7 @@ TEST_ENVIRONMENT = FPCOURSE_SEED=1 TQDM_DISABLE=1 $(THREADS)
 PYTEST = $(BIN)/python -m pytest
 NBVAL = --nbval-lax --nbval-current-env --nbval-cell-timeout=300 --ignore-glob='*/homework.ipynb'
 
-.PHONY: help check lint book page test portable pdf links claims falsify performance lab homework grade pins licences fork clean
+.PHONY: help check lint book page test portable pdf links claims falsify performance lab homework solutions grade pins licences fork clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -62,6 +62,9 @@ links: $(VENV)/installed  ## do the addresses outside the book still answer?
 
 homework: $(VENV)/installed  ## the students' copies from the masters
 	$(BIN)/python -m fpcourse.grading.assign
+
+solutions: $(VENV)/installed  ## what to publish after the deadline, in _build/solutions: the homework with its answers
+	$(BIN)/python -m fpcourse.grading.publish solutions _build/solutions
 
 grade: $(VENV)/installed  ## make grade FOLDER=... ASSIGNMENT=2 OUT=...: submissions into marks (fpcourse/grading/README.md)
 	$(BIN)/python -m fpcourse.grading "$(FOLDER)" --assignment $(ASSIGNMENT) --out "$(OUT)"

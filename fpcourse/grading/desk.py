@@ -5,24 +5,34 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import yaml
 
 from fpcourse._files import written_whole
-from fpcourse.grading.submission import clean
+from fpcourse.grading.submission import MOST_BYTES, clean
 from fpcourse.homework import plain_id
 
 ALL_RIGHT = "all right"
 # What platforms call the column of ids in the tables of a class that they export and import.
-ID_COLUMNS = ("student_id", "id number", "sis user id", "sid", "student id", "id", "username", "email address", "email")
+ID_COLUMNS = (
+    *("student_id", "id number", "sis user id", "sis login id", "sid", "student id", "id", "username"),
+    *("email address", "email"),
+)
+LATE = re.compile(r"_LATE_\d+_\d+_")  # in the names of the files that Canvas gives out
 OVERRIDES = ("student_id", "question", "points", "comment")
 
 
-def choose(rows: list[dict]) -> None:
-    """Say in each row whether it counts (of one student's files the latest does), and what to look at."""
+def choose(rows: list[dict], due: datetime | None = None) -> None:
+    """Say in each row whether it counts (of one student's files the latest does), and what to look at.
+
+    What comes after the date ``due`` by the platform's own times is noted as late; no points are taken off.
+    """
     ids = [plain_id(row["result"]["student_id"]) for row in rows]
     copies = Counter(row["key"] for row in rows)
     names = Counter(row["name"].casefold() for row in rows)
@@ -34,6 +44,10 @@ def choose(rows: list[dict]) -> None:
             notes.append(result["status"])
         elif not student:
             notes.append("no student_id in the notebook")
+        if LATE.search(row["name"]):
+            notes.append("late, says Canvas")
+        if due and row.get("handed_in") and row["handed_in"] > due:
+            notes.append(f"late by {(row['handed_in'] - due).total_seconds() / 3600:.1f} hours, says Gradescope")
         if result["id_changed"]:
             notes.append("the student_id changes while answers are asked for: look at the notebook")
         if len(same) > 1:
@@ -52,10 +66,32 @@ def choose(rows: list[dict]) -> None:
 
 
 def _changed(row: dict) -> float:
+    if row.get("handed_in"):
+        return row["handed_in"].timestamp()
     try:
         return row["file"].lstat().st_mtime
     except OSError:
         return 0.0
+
+
+def handed_in(folder: Path) -> dict[Path, datetime]:
+    """Return when each folder of an export of Gradescope was handed in, by its submission_metadata.yml; else nothing.
+
+    Raises
+    ------
+    ValueError
+        If there is such a file, and it says something else.
+    """
+    found = sorted(folder.rglob("submission_metadata.yml"), key=lambda path: len(path.parts))
+    if not found or found[0].stat().st_size > MOST_BYTES:
+        return {}
+    try:
+        entries = yaml.safe_load(found[0].read_text("utf-8"))
+        times = {name: entry[":created_at"] for name, entry in entries.items()}
+        return {found[0].parent / name: time if time.tzinfo else time.replace(tzinfo=UTC)
+                for name, time in times.items()}  # fmt: skip
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{found[0]} is not as Gradescope writes it: {error}") from None
 
 
 def points(result: dict) -> tuple[float, float]:
@@ -102,11 +138,15 @@ def _read(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def roster_of(path: Path) -> tuple[list[dict[str, str]], str]:
-    """Return the rows of a class list, and the name of its column of ids; ValueError where it has none."""
+def roster_of(path: Path, ids: Collection[str] = ()) -> tuple[list[dict[str, str]], str]:
+    """Return the rows of a class list, and the name of its column of ids; ValueError where it has none.
+
+    Of several such columns it is the one that holds most of ``ids``.
+    """
     rows = _read(path)
     columns = {name.strip().casefold(): name for name in rows[0] if name} if rows else {}
-    found = next((columns[name] for name in ID_COLUMNS if name in columns), None)
+    there = [columns[name] for name in ID_COLUMNS if name in columns]
+    found = max(there, key=lambda name: sum(plain_id(row[name] or "") in ids for row in rows), default=None)
     if found is None:
         raise ValueError(f"needs a column of ids ({', '.join(ID_COLUMNS)}); it has {', '.join(columns) or 'no rows'}")
     return rows, found
@@ -147,13 +187,15 @@ def write_marks(path: Path, rows: list[dict], questions: list[str]) -> None:
 def write_students(path: Path, rows: list[dict], questions: list[str], roster: Path | None, column: str) -> None:
     """Write a row for every student: those of the roster, in its own columns, then those that it does not know."""
     counting = {row["id"]: row for row in rows if row["counts"] and row["id"]}
-    known, name = roster_of(roster) if roster else ([{"student_id": row["result"]["student_id"]} for row in
-                                                     counting.values()], "student_id")  # fmt: skip
+    known, name = roster_of(roster, counting) if roster else ([{"student_id": row["result"]["student_id"]} for row in
+                                                               counting.values()], "student_id")  # fmt: skip
     columns = [each for each in known[0] if each and each != column] if known else ["student_id"]
     table = [[*columns, column, *questions, "file", "note"]]
     blank = [""] * len(questions)
     for student in known:
-        row = counting.pop(plain_id(student[name] or ""), None)
+        if not plain_id(student[name] or ""):
+            continue  # the row of possible points in Canvas's table
+        row = counting.pop(plain_id(student[name]), None)
         mine = [student[each] for each in columns]
         if row is None:
             table.append([*mine, "", *blank, "", "nothing handed in under this id"])
@@ -167,11 +209,16 @@ def write_students(path: Path, rows: list[dict], questions: list[str], roster: P
 
 
 def write_upload(path: Path, rows: list[dict], roster: Path, column: str) -> None:
-    """Write the roster as it came, with the points in one column and nothing else: platforms refuse other columns."""
+    """Write the roster as it came, with the points in one column and nothing else: platforms refuse other columns.
+
+    Who has handed in nothing keeps what stood there, and so does the row of possible points in Canvas's table.
+    """
     counting = {row["id"]: points(row["result"])[0] for row in rows if row["counts"] and row["id"]}
-    known, name = roster_of(roster)
+    known, name = roster_of(roster, counting)
     columns = dict.fromkeys([*(each for each in known[0] if each), column])
-    lines = [student | {column: counting.get(plain_id(student[name] or ""), "")} for student in known]
+    lines = [
+        student | {column: counting.get(plain_id(student[name] or ""), student.get(column, ""))} for student in known
+    ]
     text = io.StringIO(newline="")
     table = csv.DictWriter(text, columns, extrasaction="ignore")
     table.writeheader()

@@ -1,9 +1,9 @@
 """The command: grade a folder of submissions.
 
 Writes RESULTS/marks.csv (a row for every file), then feedback/ (a text for every file), students.csv (a row for every
-student), statistics.csv, explanations.md, similar.md and log.txt. One result is kept for each submission, so the command may be
-stopped at any time and started again. What this machine cannot protect against is named, and has to be accepted by
-name: ``--without network``.
+student), statistics.csv, explanations.md, similar.md and log.txt. One result is kept for each submission, so the
+command may be stopped at any time and started again. What this machine cannot protect against is named, and has to be
+accepted by name: ``--without network``.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 
 import joblib
@@ -61,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder:
         copy, tests = convert(options.master, Path(folder))
     rows = _grade_all(options, tests, frozenset(sandbox.PROTECTIONS) - missing)
-    desk.choose(rows)
+    desk.choose(rows, options.due)
     desk.write_marks(options.out / "marks.csv", rows, list(tests))
     for complaint in desk.override(rows, options.out / "overrides.csv"):
         LOG.warning("overrides.csv, %s", complaint)
@@ -92,6 +93,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--roster", type=Path, help="csv of the class, with a column of ids: as your platform exports it"
     )
     parser.add_argument("--column", help="name of the column of points in students.csv (default: Homework N)")
+    parser.add_argument("--due", type=datetime.fromisoformat,
+                        help="what comes later by Gradescope's own times is noted: 2026-11-27T23:59+01:00")  # fmt: skip
     parser.add_argument("--again", nargs="*", default=None, metavar="NAME",
                         help="grade anew: all, or files and students whose name or id holds NAME")  # fmt: skip
     parser.add_argument("--chapters", type=Path, default=CHAPTERS, help="where the masters are (default: the clone's)")
@@ -118,6 +121,12 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
             desk.roster_of(options.roster)
         except (OSError, ValueError) as error:
             parser.error(f"--roster {options.roster}: {error}")
+    try:
+        options.times = desk.handed_in(options.folder)
+    except ValueError as error:
+        parser.error(str(error))
+    if options.due is not None and options.due.tzinfo is None:
+        options.due = options.due.astimezone()  # this machine's
     options.column = options.column or f"Homework {options.assignment}"
     options.master = there[options.assignment]
     options.limits = sandbox.Limits(
@@ -150,6 +159,7 @@ def _grade_all(options: argparse.Namespace, tests: dict[str, str], protections: 
         # bytes that are no UTF-8 become a sign that can be written
         name = os.fsencode(path.relative_to(options.folder)).decode("utf-8", "replace")
         row = {"file": path, "name": submission.clean(name, 2000), "key": digest(os.fsencode(path)), "result": None}
+        row["handed_in"] = next((options.times[parent] for parent in path.parents if parent in options.times), None)
         try:
             row["key"] = submission.key(submission.content_of(path), tests, protections, options.limits)
             row["result"] = _kept(kept / f"{row['key']}.json", row, options.again)

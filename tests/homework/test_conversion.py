@@ -4,6 +4,7 @@ import ast
 import html
 import json
 import re
+import zipfile
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -11,6 +12,7 @@ import nbformat
 import pytest
 
 from fpcourse import homework
+from fpcourse.grading import publish
 from fpcourse.grading.assign import CHAPTERS, convert, copy_of, masters
 
 BUILT = CHAPTERS.parent / "_build" / "html"
@@ -103,6 +105,25 @@ def test_no_solution_stands_in_a_copy():
     for path in map(copy_of, masters()):
         assert not [marker for marker in MARKERS if marker in path.read_text("utf-8")]
         assert not search(path, hidden)
+
+
+@MASTERS
+def test_the_solution_to_publish_has_the_answers_and_no_hidden_test(master):
+    notebook = publish.solution(master)
+    text = "\n".join(code(notebook))
+    assert not [marker for marker in MARKERS if marker in text]
+    assert not [line for line in text.splitlines() if line.strip() == "..."] and "= ..." not in text
+    for source in code(notebook):
+        compile(source, "cell", "exec")
+
+
+def test_the_zip_for_gradescope_holds_the_hidden_tests_and_the_version(tmp_path):
+    master = masters()[0]
+    publish.autograder(master, tmp_path / "autograder.zip", "https://example.org/course")
+    with zipfile.ZipFile(tmp_path / "autograder.zip") as file:
+        tests = [name for name in file.namelist() if name.startswith("tests/")]
+        assert len(tests) == 5 and b"from fpcourse import homework" in file.read(tests[0])
+        assert b"fpcourse[grading] @ git+https://example.org/course@v" in file.read("environment.yml")
 
 
 def test_the_search_finds_what_it_looks_for(tmp_path):

@@ -1,0 +1,59 @@
+"""The tables for platforms, in their own columns, and their own times."""
+
+import csv
+from datetime import datetime
+
+import pytest
+
+from fpcourse.grading import desk
+
+CANVAS = """Student,ID,SIS User ID,SIS Login ID,Section,Homework 2 (77)
+    Points Possible,,,,,4
+"Lovelace, Ada",1,900,ada,A,
+"Babbage, Ben",2,901,ben,A,2.5
+"""
+
+
+def row(folder, name, student, points, handed_in=None):
+    result = {"student_id": student, "status": "graded", "id_changed": False, "errors": {}, "explanation": "",
+              "seconds": 1.0, "questions": {"2.1": {"points": points, "possible": 4.0, "tests": []}}}  # fmt: skip
+    (folder / name).touch()
+    return {"file": folder / name, "name": name, "key": name, "result": result, "handed_in": handed_in}
+
+
+def read(path):
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return list(csv.reader(file))
+
+
+def test_canvas_keeps_its_possible_points_its_other_marks_and_its_logins(tmp_path):
+    (tmp_path / "class.csv").write_text(CANVAS)
+    rows = [row(tmp_path, "lovelaceada_LATE_1_22_hw.ipynb", "Ada", 3.0)]
+    desk.choose(rows)
+    assert rows[0]["note"] == "late, says Canvas"
+    desk.write_upload(tmp_path / "upload.csv", rows, tmp_path / "class.csv", "Homework 2 (77)")
+    head, *lines = read(tmp_path / "upload.csv")
+    assert head == ["Student", "ID", "SIS User ID", "SIS Login ID", "Section", "Homework 2 (77)"]
+    assert [line[-1] for line in lines] == ["4", "3.0", "2.5"]
+    desk.write_students(tmp_path / "students.csv", rows, ["2.1"], tmp_path / "class.csv", "Homework 2 (77)")
+    assert [line[3] for line in read(tmp_path / "students.csv")] == ["SIS Login ID", "ada", "ben"]
+
+
+def test_gradescope_says_when_a_file_was_handed_in(tmp_path):
+    export = tmp_path / "assignment_5_export"
+    for name in ("submission_1", "submission_2"):
+        (export / name).mkdir(parents=True)
+    (export / "submission_metadata.yml").write_text(
+        "submission_1:\n  :submitters:\n  - :name: Ada\n    :sid: '900'\n  :created_at: 2026-11-27 20:00:00.5 Z\n"
+        "submission_2:\n  :submitters: []\n  :created_at: 2026-11-28 02:00:00 Z\n"
+    )
+    times = desk.handed_in(tmp_path)
+    assert [path.name for path in times] == ["submission_1", "submission_2"]
+    rows = [row(path, "hw.ipynb", "ada", 4.0, time) for path, time in times.items()]
+    desk.choose(rows, datetime.fromisoformat("2026-11-27T23:00+01:00"))
+    assert [each["counts"] for each in rows] == [False, True]
+    assert "late by" not in rows[0]["note"] and "late by 4.0 hours, says Gradescope" in rows[1]["note"]
+    (export / "submission_metadata.yml").write_text("- else")
+    with pytest.raises(ValueError, match="not as Gradescope writes it"):
+        desk.handed_in(tmp_path)
+    assert desk.handed_in(export / "submission_1") == {}
