@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 from pygments.lexers import PythonLexer
 from pygments.token import Token
-from sklearn.feature_extraction.text import TfidfVectorizer
 
 from fpcourse._files import written_whole
 from fpcourse.grading import submission
@@ -49,6 +48,8 @@ def tokens(code: str, known: frozenset[str]) -> Iterator[str]:
 
 def pairs(codes: list[str], known: frozenset[str]) -> list[tuple[float, int, int]]:
     """Return (similarity, one, other) of all pairs that are alike, the most similar first."""
+    from sklearn.feature_extraction.text import TfidfVectorizer  # 70 MB that the processes which grade do without
+
     terms = [list(tokens(code, known)) for code in codes]
     long = [i for i, each in enumerate(terms) if len(each) >= 10 * RUN]  # shorter ones are alike by chance
     if len(long) < 2:

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import functools
 import json
+import os
 import re
 import time
 from collections.abc import Mapping
@@ -35,6 +36,15 @@ def clean(text: str, most: int = 500) -> str:
     """Return a text of unknown origin as one line that can be shown and written anywhere."""
     text = "".join(each if each.isprintable() else " " for each in text[: 4 * most])
     return " ".join(text.split())[:most]
+
+
+def busy() -> float:
+    """Return how many times longer work takes here because others want the processors too, between 1 and 5.
+
+    Limits are stretched by it: that a machine is busy is no fault of the student's.
+    """
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(5.0, max(1.0, os.getloadavg()[0] / processors))
 
 
 class HiddenTests(ExceptionTestFile):
@@ -153,11 +163,11 @@ class Answers(Mapping):
         """Ask the sandbox within the time that is left, for all cells or for all calls."""
         if self._left[account] <= 0:
             raise Ended(f"the time for all {account}, {self._limits.seconds:g} s, is over")
-        began = time.monotonic()
+        began, times = time.monotonic(), busy()
         try:
-            return sandbox.ask(do, *arguments, seconds=min(seconds, self._left[account]))
+            return sandbox.ask(do, *arguments, seconds=round(times * min(seconds, self._left[account]), 1))
         finally:
-            self._left[account] -= time.monotonic() - began
+            self._left[account] -= (time.monotonic() - began) / times
 
     def close(self) -> None:
         """End the sandbox."""
