@@ -11,10 +11,10 @@ TEST_ENVIRONMENT = FPCOURSE_SEED=1 TQDM_DISABLE=1 $(THREADS)
 PYTEST = $(BIN)/python -m pytest
 NBVAL = --nbval-lax --nbval-current-env --nbval-cell-timeout=300 --ignore-glob='*/homework.ipynb'
 
-.PHONY: help check lint book page test portable pdf links claims falsify performance lab homework solutions grade pins licences fork clean
+.PHONY: help check lint book page test portable pretend-gpu pdf links claims falsify performance lab homework solutions grade pins licences fork clean
 
 help:  ## this list
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
 
 check: lint  ## while you work: lint, the quick tests and one lesson, in 90 seconds
 	$(TEST_ENVIRONMENT) $(PYTEST) tests chapters/fourier_primer.ipynb $(NBVAL) -m "not slow" -n 2 -q \
@@ -40,6 +40,9 @@ test: book  ## everything: package, every notebook at another seed, every page i
 
 portable: $(VENV)/installed  ## the package's tests as other processors compute
 	$(TEST_ENVIRONMENT) $(BIN)/python tests/tools/portable.py
+
+pretend-gpu: $(VENV)/installed  ## every notebook in full, and the package's tests, on a pretend GPU; takes g++
+	PRETEND_GPU=full $(TEST_ENVIRONMENT) $(PYTEST) tests/pretend_gpu -n 2 --dist worksteal
 
 claims: $(VENV)/installed  ## every claim at the seeds 0 to SEEDS - 1 (20: an hour and a half; may be stopped and continued)
 	$(BIN)/python tests/tools/every_seed.py --seeds $(SEEDS)
