@@ -3,7 +3,6 @@
 import copy
 import itertools
 import math
-import os
 import pickle
 from types import SimpleNamespace
 
@@ -25,7 +24,7 @@ X, Y = RNG.normal(size=(12, 3)), RNG.normal(size=(12, 2))
 @pytest.fixture(autouse=True)
 def quiet_cpu(monkeypatch):
     monkeypatch.setenv("TQDM_DISABLE", "1")
-    monkeypatch.setenv("FPCOURSE_DEVICE", os.environ.get("FPCOURSE_DEVICE", "cpu"))
+    monkeypatch.setenv("FPCOURSE_DEVICE", "cpu")
     torch.manual_seed(0)
 
 
