@@ -4,7 +4,8 @@ Notebooks draw on white, so that a figure reads anywhere. For the book they draw
 white grounds go, black and the greys near it take the colour of the text, light greys that of lines, the colours of
 ``fpcourse.plotting`` those of the style sheet. Pictures, maps of colours and landscapes stay as they were drawn.
 A figure with panels side by side is cut between them, where nothing is drawn; the style sheet puts the pieces in a row
-where there is room and below each other where there is none.
+where there is room and below each other where there is none. Figures are numbered by chapter: 2.7, or F.1 in the
+Fourier primer.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import html
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -36,6 +38,25 @@ NAMED = {value: f"var(--fpc-{name}, {value})" for name, value in COLORS.items() 
 def ask_for_svg(app, config) -> None:
     """Tell the kernels; :func:`fpcourse.plotting.use_style` listens."""
     os.environ["FPCOURSE_FIGURES"] = "svg"
+
+
+def number_through(app, env) -> list[str]:
+    """Give Sphinx its own numbers back: it compares them with those it finds, and writes the pages that differ."""
+    env.toc_fignumbers = getattr(env, "fignumbers_through", env.toc_fignumbers)
+    return []
+
+
+def number_by_chapter(app, env) -> list[str]:
+    """Number figures, tables and listings in each chapter; chapters have their number in their name."""
+    env.fignumbers_through, env.toc_fignumbers = env.toc_fignumbers, {}
+    count = Counter()
+    for page in map(str, env.external_site_map):
+        chapter = page.removeprefix("chapters/")[0].upper()
+        for kind, numbers in env.fignumbers_through.get(page, {}).items():
+            for name in numbers:
+                count[chapter, kind] += 1
+                env.toc_fignumbers.setdefault(page, {}).setdefault(kind, {})[name] = (chapter, count[chapter, kind])
+    return []
 
 
 def bring_in(app, doctree: nodes.document, docname: str) -> None:
@@ -272,5 +293,7 @@ def cut(figure: ElementTree.Element, width: float, height: float) -> list[tuple[
 
 def setup(app) -> dict[str, bool]:
     app.connect("config-inited", ask_for_svg, priority=400)  # before the cache looks at the settings
+    app.connect("env-get-updated", number_through, priority=400)  # Sphinx numbers at 500
+    app.connect("env-get-updated", number_by_chapter, priority=600)
     app.connect("doctree-resolved", bring_in)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

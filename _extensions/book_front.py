@@ -1,7 +1,8 @@
 """Sphinx extension: what the front page takes from the lessons, so that it cannot disagree with them.
 
 ``{course-map}`` draws which lesson comes after which, with the minutes that each lesson states; ``{living-figure}``
-shows the first scrubber of another page, with a still picture of it until the scripts arrive.
+shows the first scrubber of another page, with a still picture of it until the scripts arrive. Below the opening of the
+chapters 3 to 5 stands their common argument, with the step that the page is about.
 """
 
 from __future__ import annotations
@@ -31,6 +32,29 @@ LINK = re.compile(r"\[([^\]]+)\]\(([^)#]+\.ipynb)\)")
 # *About 20 minutes to read, half a minute to run. You need: ...*
 HOMEWORK = re.compile(r", about (\w+) minutes\. Needs ")
 TIMES = re.compile(r"^\*(?:About )?(\w+) minutes to read, ([^.]+?) to run(?: on two cores)?\. ?(.*)\*$", re.MULTILINE)
+
+# The argument of the chapters 3 to 5: each step, and its pages, of which the first is the one that a link leads to.
+ARGUMENT = {
+    "small initialization": ["3_condensation", "3_condensation/conserved_quantities"],
+    "few directions": [
+        "3_condensation/initial_condensation",
+        "3_condensation/number_of_directions",
+        "3_condensation/phase_diagram",
+    ],
+    "saddles of narrow networks": [
+        "4_loss_landscape",
+        "4_loss_landscape/saddle_to_saddle",
+        "4_loss_landscape/hessian_and_reduction",
+    ],
+    "low rank": ["5_generalization/model_rank"],
+    "few samples": [
+        "5_generalization",
+        "5_generalization/recovery_heatmap",
+        "5_generalization/recovery_convolution",
+        "5_generalization/learning_curves",
+        "5_generalization/back_to_the_mysteries",
+    ],
+}
 
 
 def opening(path: Path) -> tuple[str, str, str, str]:
@@ -275,8 +299,24 @@ def picture(values: list[list[float]], flipped: bool, coloured: bool) -> str:
     return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
+def show_argument(app, doctree, docname: str) -> None:
+    """Put the argument of the chapters 3 to 5 below the opening of a page that is a step of it."""
+    here = next((step for step, pages in ARGUMENT.items() if docname.removeprefix("chapters/") in pages), None)
+    if here is None or app.builder.format != "html":
+        return
+    steps = ""
+    for step, (first, *_) in ARGUMENT.items():
+        address = app.builder.get_relative_uri(docname, f"chapters/{first}")
+        steps += f'<li{" aria-current=step" * (step == here)}><a href="{address}">{step}</a></li>'
+    times = next(text for text in doctree.findall(nodes.emphasis) if " to read, " in text.astext())
+    nav = f'<nav class="fpc-argument" aria-label="The argument of chapters 3 to 5"><ol>{steps}</ol></nav>'
+    opened = times.parent.parent
+    opened.insert(opened.index(times.parent) + 1, nodes.raw("", nav, format="html"))
+
+
 def setup(app) -> dict[str, bool]:
     app.add_node(living_figure)
+    app.connect("doctree-resolved", show_argument)
     app.add_directive("course-map", CourseMap)
     app.add_directive("living-figure", LivingFigure)
     app.connect("doctree-resolved", bring_figures)

@@ -4,6 +4,7 @@ import io
 import re
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import matplotlib as mpl
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from matplotlib.figure import Figure
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "_extensions"))
-from book_figures import on_page
+from book_figures import number_by_chapter, number_through, on_page
 
 from fpcourse import plotting
 
@@ -101,3 +102,20 @@ def test_names_are_unique_and_lead_somewhere(panels):
     referred = set(re.findall(r'href="#([^"]+)"', page)) | set(re.findall(r"url\(#([^)]+)\)", page))
     assert referred <= set(names)
     assert set(names) - referred <= {"f0", "f1"}
+
+
+def test_figures_are_numbered_by_chapter_and_sphinx_compares_its_own_numbers():
+    through = {
+        "chapters/fourier_primer": {"figure": {"a": (1,)}},
+        "chapters/2_frequency_principle": {"figure": {"b": (2,), "c": (3,)}, "table": {"d": (1,)}},
+        "chapters/2_frequency_principle/circle": {"figure": {"e": (4,)}},
+    }
+    env = SimpleNamespace(external_site_map=["index", *through], toc_fignumbers=through)
+    number_by_chapter(None, env)
+    numbers = {}
+    for kinds in env.toc_fignumbers.values():
+        for found in kinds.values():
+            numbers |= found
+    assert numbers == {"a": ("F", 1), "b": ("2", 1), "c": ("2", 2), "d": ("2", 1), "e": ("2", 3)}
+    number_through(None, env)
+    assert env.toc_fignumbers == through

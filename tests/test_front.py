@@ -11,7 +11,7 @@ from sphinx_external_toc.parsing import parse_toc_yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "_extensions"))
-from book_front import HOMEWORK, LINK, opening, panels, parts, prerequisites, tree, with_still  # noqa: E402
+from book_front import ARGUMENT, HOMEWORK, LINK, opening, panels, parts, prerequisites, tree, with_still  # noqa: E402
 
 from fpcourse.interactive import dial, neurons, scrub_images, surface  # noqa: E402
 
@@ -30,6 +30,12 @@ def test_every_opening_has_one_form(path):
     assert path.stem == "fourier_primer" or needs.startswith(("You need", "Comes after", "Needs"))
     for page in prerequisites(str(path.relative_to(ROOT).with_suffix("")), needs):
         assert (ROOT / f"{page}.ipynb").exists()
+
+
+def test_every_lesson_of_chapters_3_to_5_is_one_step_of_their_argument():
+    steps = [page for pages in ARGUMENT.values() for page in pages]
+    paths = [path.relative_to(ROOT / "chapters").with_suffix("").as_posix() for path in LESSONS]
+    assert sorted(steps) == sorted(path for path in paths if path[0] in "345")
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
