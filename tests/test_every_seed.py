@@ -50,10 +50,10 @@ def test_it_finds_the_seeds_that_fail_and_the_distance_to_the_bounds(small_book,
 
 
 def test_the_distance_to_a_bound_is_counted_in_standard_deviations():
-    assert every_seed.deviations(np.array([1.0, 3.0]), np.array([-2.0, -2.0]), 1) == pytest.approx(4 / 2**0.5)
-    assert every_seed.deviations(np.array([1.0, 4.0]), np.array([8.0, 8.0]), -1) == pytest.approx(2**0.5)
-    assert every_seed.deviations(np.array([1.0, 1.0]), np.array([0.5, 0.5]), 1) == np.inf
-    assert every_seed.deviations(np.array([1.0, 2.0]), np.array([np.nan, np.nan]), 1) == np.inf
+    assert every_seed.deviations(np.array([1.0, 3.0]), np.array([-2.0, -2.0]), 1, False) == pytest.approx(4 / 2**0.5)
+    assert every_seed.deviations(np.array([1.0, 4.0]), np.array([8.0, 8.0]), -1, True) == pytest.approx(2**0.5)
+    assert every_seed.deviations(np.array([1.0, 1.0]), np.array([0.5, 0.5]), 1, True) == np.inf
+    assert every_seed.deviations(np.array([1.0, 2.0]), np.array([np.nan, np.nan]), 1, False) == np.inf
 
 
 def test_a_full_disk_is_not_kept_as_a_failing_claim(small_book):

@@ -96,15 +96,15 @@ def run_notebook(notebook: str, seed: int, version: str, book: nbformat.Notebook
     }
 
 
-def deviations(measured: np.ndarray, bound: np.ndarray, sign: int) -> float:
-    """How many standard deviations over the seeds lie between the mean and the bound, of logarithms where all are > 0.
+def deviations(measured: np.ndarray, bound: np.ndarray, sign: int, logs: bool) -> float:
+    """How many standard deviations over the seeds lie between the mean and the bound, of their logarithms if ``logs``.
 
     inf where there is no such bound, or all seeds measure the same.
     """
     measured, bound = measured[~np.isnan(bound)], bound[~np.isnan(bound)]
     if not len(bound) or np.ptp(measured) == 0 or np.isinf(bound).any():
         return np.inf
-    if (measured > 0).all() and (bound > 0).all():
+    if logs:
         measured, bound = np.log(measured), np.log(bound)
     return float(sign * np.mean(measured - bound) / np.std(measured, ddof=1))
 
@@ -117,7 +117,11 @@ def by_claim(results: list[dict]) -> list[dict]:
             key: np.concatenate([result[key][result["claims"] == claim] for result in results])
             for key in ("least", "largest", "above", "below", "holds")
         }
-        distance = min(deviations(found["least"], found["above"], 1), deviations(found["largest"], found["below"], -1))
+        # a positive ratio on a logarithmic scale; what may have both signs as it is
+        logs = not any((found[key] <= 0).any() for key in ("least", "above", "below"))
+        distance = min(
+            deviations(found["least"], found["above"], 1, logs), deviations(found["largest"], found["below"], -1, logs)
+        )
         rows.append(
             {
                 "claim": claim,
