@@ -20,7 +20,10 @@ from sphinx.util.docutils import SphinxDirective
 from sphinx.util.fileutil import copy_asset
 
 LIVE = Path(__file__).parent / "live"
-FRAME = re.compile(r'<iframe class="fpc-lab-frame" data-figure="(\w+)" data-state="([^"]*)".*?</iframe>', re.DOTALL)
+# Whatever has parsed the page before writes an attribute that holds " between single quotes.
+FRAME = re.compile(
+    r"""<iframe class="fpc-lab-frame" data-figure="(\w+)" data-state=(?:"([^"]*)"|'([^']*)').*?</iframe>""", re.DOTALL
+)
 PLACE = re.compile(r'<div class="fpc-lab" id="live-(\w+)"')
 
 
@@ -49,7 +52,7 @@ class LiveFigure(SphinxDirective):
 
 
 def place_figures(app, pagename: str, templatename: str, context: dict, doctree) -> None:
-    body = FRAME.sub(lambda frame: figure(frame[1], html.unescape(frame[2])), context.get("body", ""))
+    body = FRAME.sub(lambda frame: figure(frame[1], html.unescape(frame[2] or frame[3])), context.get("body", ""))
     names = list(dict.fromkeys(PLACE.findall(body)))
     if names:
         context["body"] = body
