@@ -137,8 +137,14 @@ def test_a_failed_download_leaves_nothing_and_the_next_run_mends_it(tree, python
     nowhere = environment((tree.parent / "nowhere").as_uri())
     failed = run(python, "-c", CELL, cwd=empty, env=nowhere, check=False)
     assert f"RuntimeError: fetching {URL}" in failed.stderr
-    assert "takes git and a network" in failed.stderr
+    assert "takes git and a network, and in a fork its tags (git push --tags)" in failed.stderr
     assert os.listdir(empty) == []
+
+    # what is left of a copy that was interrupted, or made by hand
+    (empty / FETCHED).mkdir()
+    failed = run(python, "-c", CELL, cwd=empty, env=environment(tree.as_uri()), check=False)
+    assert f"{FETCHED} is incomplete: delete this folder, and run this cell again" in failed.stderr
+    (empty / FETCHED).rmdir()
 
     # a mere folder of the package's name must not be taken for the package
     (empty / "fpcourse").mkdir()

@@ -30,6 +30,10 @@ except ModuleNotFoundError:
     url, tag = "URL", "vVERSION"
     root, module = Path.cwd() / f"fpcourse-{tag}", "fpcourse/settings.py"
     root = next((p for p in root.parents if (p / module).exists()), root)
+    if root.exists() and not (root / module).exists():
+        raise RuntimeError(
+            f"{root} is incomplete: delete this folder, and run this cell again"
+        ) from None
     if not root.exists():
         fetch = f"""git clone --quiet --depth 1 --branch {tag} --no-checkout
             --filter=blob:none {url} clone && cd clone &&
@@ -44,8 +48,8 @@ except ModuleNotFoundError:
             )
             if done.returncode:
                 raise RuntimeError(
-                    f"fetching {url} {tag} takes git and a network:\\n"
-                    f"{done.stderr}"
+                    f"fetching {url} {tag} takes git and a network, and in a"
+                    f" fork its tags (git push --tags):\\n{done.stderr}"
                 ) from None
             Path(folder, "clone").rename(root)
     # a mere folder of this name may have been imported as an empty package
