@@ -20,11 +20,13 @@ check: lint  ## while you work: lint, the quick tests and one lesson, in 90 seco
 	$(TEST_ENVIRONMENT) $(PYTEST) tests chapters/fourier_primer.ipynb $(NBVAL) -m "not slow" -n 2 -q \
 		--ignore=tests/pages --ignore=tests/homework
 
-lint: $(VENV)/installed  ## style of code and notebooks, imports, workflows
+lint: $(VENV)/installed  ## style of code and notebooks, imports, words, workflows
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/nbstripout --keep-id --verify $$(git ls-files '*.ipynb')
+	$(BIN)/codespell --dictionary tests/vocabulary.txt --dictionary - --ignore-words-list commun \
+		$$(git ls-files '*.py' '*.md' '*.ipynb' '*.yml' '*.css' '*.js')
 	$(BIN)/zizmor --quiet --offline --no-progress .github/workflows
 
 book: $(VENV)/installed  ## the book, in _build/html; runs only notebooks whose code, modules, data or pins have changed

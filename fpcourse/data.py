@@ -260,7 +260,7 @@ def on_circle(angles: ArrayLike) -> np.ndarray:
 def parity(x: ArrayLike, degree: int | None = None) -> np.ndarray:
     """Return the product of the first ``degree`` entries (default: all) of each row of x (n, bits) in {-1, 1}: (n,).
 
-    A target that networks fit and do not generalise (Shalev-Shwartz et al., ICML 2017; Xu et al., CiCP 2020).
+    A target that networks fit and do not generalize (Shalev-Shwartz et al., ICML 2017; Xu et al., CiCP 2020).
 
     Examples
     --------

@@ -675,7 +675,7 @@ def test_a_free_mean_is_set_at_once():
 
 
 def least_norm(problem, free_mean):
-    """Minimise sum |h^ - h_ini^|^2 / spectrum under h(x_i) = y_i by numpy's least squares: real waves as columns."""
+    """Minimize sum |h^ - h_ini^|^2 / spectrum under h(x_i) = y_i by numpy's least squares: real waves as columns."""
     x, y, k = problem["x"], problem["y"], problem["frequencies"]
     root = np.sqrt(problem["spectrum"])
 

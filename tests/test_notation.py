@@ -86,7 +86,7 @@ def test_greek_letters_are_listed(page):
 
 @in_lessons
 def test_fourier_transforms_carry_two_pi(page):
-    """A wave along x has 2 pi in its exponent; whoever writes e^{-ikx} says what k is. (An angle needs no 2 pi.)"""
+    """A wave along x has 2 pi in its exponent; who writes e^{-ikx} says what k is. (An angle needs no 2 pi.)"""
     exponents = re.findall(r"e\^\{([^{}]*)\}", formulas(LESSONS[page]))
     angular = [e for e in exponents if re.match(r"[-+]?\s*i\s*[a-z]", e) and re.search(r"[xu](?![a-z])", e)]
     assert not angular or r"k=2\pi\xi" in formulas(LESSONS[page]), angular
@@ -126,8 +126,6 @@ SPELLED = {
     "data set": r"\bdatasets?\b",
     "learning rate": r"learning-rate(?!\w)|step-size",
     "overparametrized": r"over-?parameteri[sz]ed|over-parametri[sz]ed|overparametrised",
-    "initialization": r"initialisation",
-    "generalization": r"generalisation",
     "nonuniform": r"non-uniform(?! distribution)",
     "nonlinear": r"non-linear",
     "eigenvalue": r"eigen-value",

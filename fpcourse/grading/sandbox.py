@@ -213,7 +213,7 @@ class Sandbox:
         while not self._over.wait(0.2):
             if _memory(self._process.pid, self.limits.memory) > self.limits.memory:
                 self.reason = f"it took more than {self.limits.memory / 2**30:.3g} GiB of memory"
-                self._end()  # whoever waits for a reply sees the process gone
+                self._end()  # who waits for a reply sees the process gone
                 return
 
     def _end(self) -> None:
@@ -259,7 +259,7 @@ def _no_hidden_memory() -> IO[bytes] | None:
     steps += [(greater, len(body) + 1, 0, 0x40000000)]  # the numbers of another way to call
     steps += [(code, len(body) - i, no, value) for i, (code, _, no, value) in enumerate(body)]
     steps += [(give, 0, 0, allow), (give, 0, 0, refuse)]
-    file = tempfile.TemporaryFile()  # noqa: SIM115 - whoever starts the process closes it
+    file = tempfile.TemporaryFile()  # noqa: SIM115 - who starts the process closes it
     file.write(b"".join(struct.pack("HBBI", *step) for step in steps))
     file.seek(0)
     return file
