@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pickle
+from pathlib import Path
+
 from docutils import nodes
 from sphinx import addnodes
+from sphinx.application import ENV_PICKLE_FILENAME
 from sphinx.transforms import SphinxTransform
 
 
@@ -20,7 +24,15 @@ class MainEntries(SphinxTransform):
             section.insert(1, addnodes.index(entries=entries))  # after the title
 
 
+def remember(app, error: Exception | None) -> None:
+    """Save what the search has learned: Sphinx saves before it writes the pages, and forgets those of this build."""
+    if error is None and app.builder.format == "html":
+        path = Path(app.doctreedir, ENV_PICKLE_FILENAME)
+        path.write_bytes(pickle.dumps(app.env, pickle.HIGHEST_PROTOCOL))
+
+
 def setup(app) -> dict[str, bool]:
     app.add_config_value("book_index", {}, "env", types=[dict])
     app.add_transform(MainEntries)
+    app.connect("build-finished", remember)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
