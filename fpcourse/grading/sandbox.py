@@ -150,7 +150,7 @@ class Sandbox:
         Parameters
         ----------
         do : str
-            What to do: "run", "get" or "call" (see ``cell_runner.Runner``).
+            What to do: "start", "run", "get" or "call" (see ``cell_runner.Runner``).
         arguments : object
             Its arguments, anything that JSON takes.
         seconds : float

@@ -137,6 +137,10 @@ class Answers(Mapping):
 
     def _start(self) -> bool:
         self._sandbox = Sandbox(self._protections, self._limits)
+        try:
+            self._sandbox.ask("start", seconds=60.0 * busy())
+        except Ended as error:  # no code of the student's has run
+            raise OSError(f"a process did not start: {error}") from None
         return all(self._run(*cell) for cell in enumerate(self._cells, 1) if cell[0] not in self._left_out)
 
     def _run(self, number: int, source: str) -> bool:

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 WALLS = sandbox.available()
 # Without walls the hostile cells would do what they say to this machine.
 needs_walls = pytest.mark.skipif(set(sandbox.PROTECTIONS) != WALLS, reason="takes bubblewrap and namespaces")
-LIMITS = sandbox.Limits(cell_seconds=2.0, call_seconds=2.0, seconds=40.0, memory=10**9, disk=10**7, processes=60)
+LIMITS = sandbox.Limits(cell_seconds=4.0, call_seconds=2.0, seconds=40.0, memory=10**9, disk=10**7, processes=60)
 
 TESTS = {
     "2.1": """
@@ -114,7 +114,7 @@ def test_a_cell_that_runs_out_of_memory_leaves_nothing_to_the_next(graded):
         ("def square(x):\n    while True:\n        pass", "took too long"),
         ("import os\ndef square(x):\n    os._exit(0)", "ended itself"),
         ("def square(x):\n    return 1 / 0", "ZeroDivisionError"),
-        ("def square(x):\n    return [1.0] * 10**7", "cannot be read"),
+        ("def square(x):\n    return [1.0] * 10**7", "more than can be graded"),
         ("def square(x):\n    return lambda: 1", "array of numbers"),
         (
             "class Sly(float):\n    def __eq__(self, other):\n        return True\ndef square(x):\n    return Sly(0)",
@@ -209,10 +209,10 @@ def test_what_is_no_submission_is_told_so(name, reason, graded):
 
 @needs_walls
 def test_a_notebook_that_takes_too_long_as_a_whole(graded):
-    slow = sandbox.Limits(cell_seconds=2.0, seconds=5.0)
-    result = graded([*GOOD[:2], *["while True:\n    pass"] * 4, *GOOD[2:]], slow)
+    slow = sandbox.Limits(cell_seconds=10.0, seconds=10.0)
+    result = graded([*GOOD[:2], "while True:\n    pass", *GOOD[2:]], slow)
     assert (points(result), result["status"]) == ([2, 0], "graded")  # what came before counts
-    assert "not run: the time for the whole notebook, 5 s, is over" in result["errors"].values()
+    assert "not run: the time for the whole notebook, 10 s, is over" in result["errors"].values()
 
 
 COMMAND = """
@@ -256,7 +256,7 @@ def folder(tmp_path):
 @needs_walls
 def test_a_folder_is_graded_killed_and_resumed(folder, tmp_path):
     out = tmp_path / "results"
-    first = subprocess.Popen(command(folder, out, "--cell-seconds", "2", "--jobs", "1"), start_new_session=True)
+    first = subprocess.Popen(command(folder, out, "--cell-seconds", "4", "--jobs", "1"), start_new_session=True)
     kept = out / "submissions"
     deadline = time.monotonic() + 300
     while time.monotonic() < deadline and not (kept.is_dir() and len(list(kept.glob("*.json"))) >= 2):
@@ -266,7 +266,7 @@ def test_a_folder_is_graded_killed_and_resumed(folder, tmp_path):
     before = {path: path.stat().st_mtime_ns for path in kept.glob("*.json")}
     assert len(before) >= 2 and not (out / "marks.csv").exists()
 
-    subprocess.run(command(folder, out, "--cell-seconds", "2", "--jobs", "2"), check=True, timeout=300)
+    subprocess.run(command(folder, out, "--cell-seconds", "4", "--jobs", "2"), check=True, timeout=300)
     assert {path: path.stat().st_mtime_ns for path in before} == before  # not graded again
     rows = table(out)
     assert len(rows) == 8
@@ -463,7 +463,7 @@ def test_a_roster_marks_by_hand_and_grading_again(folder, tmp_path, capfd):
     roster.write_text(
         'Student,ID,SIS User ID,Section\n"Zero, S.",1,STUDENT 0,A\n"One, S.",2,student 1,A\nAbsent,3,s9,A\n'
     )
-    run = [*command(folder, out, "--cell-seconds", "2", "--jobs", "2"), "--roster", str(roster)]
+    run = [*command(folder, out, "--cell-seconds", "4", "--jobs", "2"), "--roster", str(roster)]
     subprocess.run(run, check=True, timeout=300)
     (out / "overrides.csv").open("a").write("Student 1,2.2,0.5,too short\nnobody,2.2,1,\nstudent 1,2.9,1,\n")
     capfd.readouterr()
@@ -512,7 +512,7 @@ def test_a_fault_of_the_machine_is_no_mark(folder, tmp_path, monkeypatch):
     assert table(tmp_path / "results")["student 0.ipynb"]["total"] == "4"
     results = tmp_path / "results" / "submissions"
     assert len(list(results.glob("*.json"))) == 1
-    assert grade.main([*arguments, "--cell-seconds", "3"]) == 0
+    assert grade.main([*arguments, "--cell-seconds", "4"]) == 0
     assert len(list(results.glob("*.json"))) == 2
 
 
