@@ -24,7 +24,12 @@ def small_book(tmp_path, monkeypatch):
         (tmp_path / name).write_text("")
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in CELLS])
     nbformat.write(notebook, tmp_path / "chapters/one.ipynb")
-    for name, path in {"KEPT": "kept", "CLAIMS": "claims.csv", "PAGE": "chapters/back_matter/every_seed.md"}.items():
+    for name, path in {
+        "KEPT": "kept",
+        "RUNS": "runs.jsonl",
+        "CLAIMS": "claims.csv",
+        "PAGE": "chapters/back_matter/every_seed.md",
+    }.items():
         monkeypatch.setattr(every_seed, name, tmp_path / path)
     source = every_seed.REPOSITORY
     monkeypatch.setattr(every_seed, "REPOSITORY", tmp_path)
@@ -80,6 +85,18 @@ def test_only_what_has_changed_runs_again(small_book, monkeypatch, pins):
     (small_book / pins).write_text("numpy==2.4.6")
     every_seed.main(["--seeds", "2", "--jobs", "1"])
     assert len({version for _, version in ran}) == 2 and len(ran) == 4
+
+
+def test_what_is_kept_in_git_is_not_run_again(small_book, monkeypatch):
+    first = [*CELLS[:1], 'check("it is drawn", seed + 0.5, above=0)', 'check("it counts", 3, equals=3)']
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in first])
+    nbformat.write(notebook, small_book / "chapters/one.ipynb")
+    assert every_seed.main(["--seeds", "2", "--jobs", "1"]) == 0
+    tables = every_seed.CLAIMS.read_text(), every_seed.PAGE.read_text()
+    monkeypatch.setattr(every_seed, "run_notebook", None)
+    assert every_seed.main(["--seeds", "2", "--jobs", "1"]) == 0
+    assert (every_seed.CLAIMS.read_text(), every_seed.PAGE.read_text()) == tables
+    assert "it is drawn,0.5,1.5,0," in tables[0]
 
 
 def test_every_notebook_of_the_book_is_run():

@@ -26,7 +26,14 @@ def lesson(tmp_path, monkeypatch):
     for name in ("fpcourse", "data"):
         (tmp_path / name).symlink_to(falsify.HERE / name)
     monkeypatch.setattr(every_seed, "REPOSITORY", tmp_path)
-    for name, value in {"HERE": tmp_path, "KEPT": tmp_path / "kept", "ERRORS": tmp_path / "tests/falsify"}.items():
+    for name, value in {
+        "HERE": tmp_path,
+        "KEPT": tmp_path / "kept",
+        "ERRORS": tmp_path / "tests/falsify",
+        "TABLE": tmp_path / "falsified.csv",
+        "PAGE": tmp_path / "falsified.md",
+        "notebooks": lambda: ["chapters/one.ipynb"],
+    }.items():
         monkeypatch.setattr(falsify, name, value)
     return tmp_path / "tests/falsify/one.yml"
 
@@ -38,7 +45,17 @@ def test_each_claim_is_listed_with_the_error_that_makes_it_false(lesson, capfd):
     assert "chapters/one.ipynb: size is three: the size is wrong" in lines
     assert "chapters/one.ipynb: size is small: the size is wrong" in lines  # the claim above it did not stop the cell
     assert "chapters/one.ipynb: one is one: NOTHING MAKES IT FALSE" in lines
-    assert lines[-1] == "3 claims, 1 errors, 1 claims survive"
+    assert lines[-1] == "3 claims, 1 errors planted, 1 claims survive"
+
+
+def test_a_lesson_runs_again_when_its_list_changes(lesson, capfd):
+    lesson.write_text('- error: the size is wrong\n  replace: {"size = 3": "size = 10"}\n')
+    for planted in (1, 0):
+        assert falsify.main(["--jobs", "1"]) == 1
+        assert f"3 claims, {planted} errors planted, 1 claims survive" in capfd.readouterr().out
+    lesson.write_text('- error: one is two\n  replace: {"is one\\", 1": "is one\\", 2"}\n')
+    assert falsify.main(["--jobs", "1"]) == 1
+    assert "3 claims, 1 errors planted, 2 claims survive" in capfd.readouterr().out
 
 
 def test_a_text_that_does_not_occur_is_refused_before_anything_runs(lesson):
@@ -61,7 +78,7 @@ def test_a_claim_that_is_not_reached_counts_as_alive():
 def test_the_tables_name_every_claim(tmp_path, monkeypatch):
     monkeypatch.setattr(falsify, "TABLE", tmp_path / "falsified.csv")
     monkeypatch.setattr(falsify, "PAGE", tmp_path / "falsified.md")
-    falsify.write_tables([("chapters/one.ipynb", "|a|", "an error"), ("chapters/one.ipynb", "b", "")])
+    falsify.write_tables([["chapters/one.ipynb", "0", "|a|", "an error"], ["chapters/one.ipynb", "0", "b", ""]])
     assert [row["made false by"] for row in csv.DictReader(falsify.TABLE.open())] == ["an error", ""]
     assert falsify.PAGE.read_text().splitlines()[-2:] == ["| \\|a\\| | an error |", "| b | **nothing tried** |"]
 

@@ -2,12 +2,12 @@
 
 Some notebooks alone: ``python tests/tools/every_seed.py --seeds 20 chapters/1_mysteries.ipynb``, which writes no table.
 Runs every notebook of the book at the seeds 0, 1, ..., two at a time on one thread each, and prints a line for each.
-Results are kept in _build/claims, so that a run that was stopped goes on where it was, and only what has changed since
-(its code, the modules it imports, the data, the pins) runs again. With all notebooks it writes two tables:
-tests/reports/claims.csv, a row for each claim with the distance of its measurements to the bound in standard
-deviations over the seeds, and the page every_seed.md of the book, a row for each notebook, with its time and its
-memory. Ends with status 1 where a claim fails at any seed. ``--first 100`` begins at seed 100, for seeds that nobody
-has tuned on, and writes no table.
+Results are kept in _build/claims, so that a run that was stopped goes on where it was, and those of which every claim
+holds in tests/reports/runs.jsonl, in git: only what has changed since (its code, the modules it imports, the data, the
+pins and Python) runs again. With all notebooks it writes two tables: tests/reports/claims.csv, a row for each
+claim with the distance of its measurements to the bound in standard deviations over the seeds, and the page
+every_seed.md of the book, a row for each notebook, with its time and its memory. Ends with status 1 where a claim fails
+at any seed. ``--first 100`` begins at seed 100, for seeds that nobody has tuned on, and keeps and writes nothing.
 """
 
 from __future__ import annotations
@@ -36,10 +36,12 @@ sys.path.insert(0, str(REPOSITORY / "_extensions"))
 from dependencies import version_of  # noqa: E402
 
 KEPT = REPOSITORY / "_build/claims"
+RUNS = REPOSITORY / "tests/reports/runs.jsonl"
 CLAIMS = REPOSITORY / "tests/reports/claims.csv"
 PAGE = REPOSITORY / "chapters/back_matter/every_seed.md"
 # Run as the last cell of a notebook: the most memory its kernel ever held, in kB (ru_maxrss would count its parent's).
 PEAK = r"import re; print(re.search(r'VmHWM:\s*(\d+)', open('/proc/self/status').read())[1])"
+NUMBERS = ("least", "largest", "above", "below", "seconds", "peak_mb")  # of a run
 THREADS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
@@ -114,8 +116,7 @@ def by_claim(results: list[dict]) -> list[dict]:
     rows = []
     for claim in dict.fromkeys(claim for result in results for claim in result["claims"].tolist()):
         found = {
-            key: np.concatenate([result[key][result["claims"] == claim] for result in results])
-            for key in ("least", "largest", "above", "below", "holds")
+            key: np.concatenate([result[key][result["claims"] == claim] for result in results]) for key in NUMBERS[:4]
         }
         # a positive ratio on a logarithmic scale; what may have both signs as it is
         logs = not any((found[key] <= 0).any() for key in ("least", "above", "below"))
@@ -134,6 +135,45 @@ def by_claim(results: list[dict]) -> list[dict]:
             }
         )
     return rows
+
+
+def known() -> dict[str, dict]:
+    """What RUNS holds: for each notebook its version, its claims, and the measurements by seed."""
+    if not RUNS.exists():
+        return {}
+    lines = [json.loads(line) for line in RUNS.read_text("utf-8").splitlines()]
+    return {line["notebook"]: line for line in lines}
+
+
+def recalled(point: dict, kept: dict[str, dict]) -> dict | None:
+    """The result of a run of this notebook, at this version and seed, from what RUNS holds; None where it has none."""
+    line = kept.get(point["notebook"], {})
+    run = line["runs"].get(str(point["seed"])) if line.get("version") == point["version"] else None
+    if run is None:
+        return None
+    numbers = {key: np.array([np.nan if each is None else float(each) for each in run[key]]) for key in NUMBERS}
+    return numbers | {"claims": np.array(line["claims"], str), "errors": np.array([], str)}
+
+
+def keep(points: list[dict], results: list[dict], kept: dict[str, dict]) -> None:
+    """Write to RUNS the runs in which every claim holds, beside those that it has of the same version."""
+    for point, result in zip(points, results, strict=True):
+        new = {
+            "notebook": point["notebook"],
+            "version": point["version"],
+            "claims": result["claims"].tolist(),
+            "runs": {},
+        }
+        line = kept.get(point["notebook"], new)
+        if (line["version"], line["claims"]) != (new["version"], new["claims"]):
+            line = new
+        if not len(result["errors"]):
+            line["runs"][str(point["seed"])] = {
+                key: [f"{x:.5g}" for x in np.atleast_1d(result[key])] for key in NUMBERS
+            }
+        kept[point["notebook"]] = line
+    with written_whole(RUNS) as file:
+        file.write("".join(json.dumps(kept[name]) + "\n" for name in notebooks() if name in kept).encode())
 
 
 def write_tables(table: dict[str, list[dict]], seeds: int) -> None:
@@ -191,8 +231,16 @@ def main(arguments: list[str] | None = None) -> int:
         for notebook in chosen
         for seed in range(options.first, options.first + options.seeds)
     ]
-    with joblib.parallel_config(backend="loky", n_jobs=options.jobs):
-        results = sweep.run(run_notebook, points, folder=KEPT)
+    kept = known()
+    results = [recalled(point, kept) for point in points]
+    missing = [i for i, result in enumerate(results) if result is None]
+    if missing:
+        with joblib.parallel_config(backend="loky", n_jobs=options.jobs):
+            new = sweep.run(run_notebook, [points[i] for i in missing], folder=KEPT)
+        for i, result in zip(missing, new, strict=True):
+            results[i] = result
+        if not options.first:
+            keep([points[i] for i in missing], new, kept)
     table = {name: results[i * options.seeds : (i + 1) * options.seeds] for i, name in enumerate(chosen)}
     for notebook, runs in table.items():
         for seed, result in enumerate(runs, options.first):

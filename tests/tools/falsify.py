@@ -11,7 +11,8 @@ Beside the tests stands for each lesson a list of errors that a person could mak
 Runs each lesson once with each of its errors, at one seed, and prints for each claim the first error that makes it
 false. With all lessons it writes the table tests/reports/falsified.csv and the page falsified.md of the book.
 ``python tests/tools/falsify.py chapters/1_mysteries.ipynb`` runs one lesson and writes nothing. Results are kept, as
-those of ``make claims`` are. Ends with status 1 where a claim survives all errors.
+those of ``make claims`` are, and a lesson that stands in the table does not run again until it or its list changes.
+Ends with status 1 where a claim survives all errors.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import argparse
 import csv
 import hashlib
 import io
+import json
 import sys
 from pathlib import Path
 
@@ -30,7 +32,7 @@ from every_seed import KEPT, notebooks, run_notebook
 from every_seed import REPOSITORY as HERE
 
 from fpcourse import sweep
-from fpcourse._files import written_whole
+from fpcourse._files import digest, written_whole
 
 sys.path.insert(0, str(HERE / "_extensions"))
 from dependencies import version_of
@@ -99,6 +101,9 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     chosen = options.notebooks or notebooks()
     versions = {notebook: version_of(HERE / notebook, HERE) for notebook in chosen}
+    marks = {notebook: digest(versions[notebook], json.dumps(errors_of(notebook)))[:16] for notebook in chosen}
+    rows = [row for row in known() if marks.get(row[0]) == row[1]]
+    chosen = [notebook for notebook in chosen if not any(row[0] == notebook for row in rows)]
     truths = [{"notebook": notebook, "seed": 0, "version": versions[notebook]} for notebook in chosen]
     points = [
         {
@@ -113,26 +118,34 @@ def main(arguments: list[str] | None = None) -> int:
         for error in errors_of(notebook):
             planted(notebook, error)  # a text that does not occur is found before anything runs
     with joblib.parallel_config(backend="loky", n_jobs=options.jobs):
-        true = dict(zip(chosen, sweep.run(run_notebook, truths, folder=KEPT), strict=True))
+        true = dict(zip(chosen, sweep.run(run_notebook, truths, folder=KEPT) if truths else [], strict=True))
         runs = sweep.run(run_planted, points, folder=KEPT) if points else []
-    rows = []
     for notebook in chosen:
         own = {p["error"]: run for p, run in zip(points, runs, strict=True) if p["notebook"] == notebook}
-        rows += [(notebook, claim, error) for claim, error in killers(true[notebook], own).items()]
-    for notebook, claim, error in rows:
+        rows += [[notebook, marks[notebook], *pair] for pair in killers(true[notebook], own).items()]
+    rows.sort(key=lambda row: list(marks).index(row[0]))
+    for notebook, _, claim, error in rows:
         print(f"{notebook}: {claim}: {error or 'NOTHING MAKES IT FALSE'}")
     if not options.notebooks:
         write_tables(rows)
-    survivors = sum(not error for _, _, error in rows)
-    print(f"{len(rows)} claims, {len(points)} errors, {survivors} claims survive")
+    survivors = sum(not error for *_, error in rows)
+    print(f"{len(rows)} claims, {len(points)} errors planted, {survivors} claims survive")
     return int(survivors > 0)
 
 
-def write_tables(rows: list[tuple[str, str, str]]) -> None:
+def known() -> list[list[str]]:
+    """The rows of falsified.csv: notebook, a digest of it and of its errors, claim, error."""
+    if not TABLE.exists():
+        return []
+    with TABLE.open(encoding="utf-8", newline="") as file:
+        return list(csv.reader(file))[1:]
+
+
+def write_tables(rows: list[list[str]]) -> None:
     """Write falsified.csv and the page of the book."""
     written = io.StringIO()
     table = csv.writer(written, lineterminator="\n")
-    table.writerow(["notebook", "claim", "made false by"])
+    table.writerow(["notebook", "version", "claim", "made false by"])
     table.writerows(rows)
     lines = [
         "# What would make each claim false",
@@ -146,7 +159,7 @@ def write_tables(rows: list[tuple[str, str, str]]) -> None:
         lines += ["", f"## [{Path(notebook).stem}]({link})", "", "| claim | made false by |", "|---|---|"]
         lines += [
             f"| {claim.replace('|', chr(92) + '|')} | {error or '**nothing tried**'} |"
-            for where, claim, error in rows
+            for where, _, claim, error in rows
             if where == notebook
         ]
     for path, text in ((TABLE, written.getvalue()), (PAGE, "\n".join(lines) + "\n")):
