@@ -6,6 +6,7 @@ What other sites read, the sitemap and the card of a shared link, is written for
 
 from __future__ import annotations
 
+from html import escape
 from importlib.metadata import files
 from importlib.resources import as_file
 from importlib.resources import files as resources
@@ -42,6 +43,15 @@ def add_scrubber(app, pagename: str, templatename: str, context: dict, doctree) 
     """Load the scrubber's script on the pages that hold one; the script fetches plotly when a scrubber comes near."""
     if 'class="fpc-scrub"' in context.get("body", ""):
         app.add_js_file("scrub.js", loading_method="defer")
+
+
+def add_comments(app, pagename: str, templatename: str, context: dict, doctree) -> None:
+    """Put a discussion under every page of text, where a repository for them is named: giscus.app says how."""
+    chosen = {"mapping": "pathname", "theme": "preferred_color_scheme", "loading": "lazy"} | app.config.book_comments
+    if app.config.book_comments and doctree is not None:
+        settings = " ".join(f'data-{name}="{escape(value)}"' for name, value in chosen.items())
+        script = f'<script src="https://giscus.app/client.js" {settings} crossorigin="anonymous" async></script>'
+        context["body"] += f'<section class="fpc-comments" aria-label="Comments">{script}</section>'
 
 
 def copy_mathjax(app) -> None:
@@ -102,6 +112,8 @@ def setup(app) -> dict[str, bool]:
     app.connect("config-inited", set_address)
     app.connect("doctree-resolved", mark_wide_figures)
     app.connect("html-page-context", add_scrubber)
+    app.add_config_value("book_comments", {}, "html", dict)
+    app.connect("html-page-context", add_comments)
     app.connect("builder-inited", copy_mathjax)
     app.connect("build-finished", copy_plotly)
     app.connect("build-finished", copy_licences)
