@@ -27,12 +27,18 @@ FRAME = re.compile(
 PLACE = re.compile(r'<div class="fpc-lab" id="live-(\w+)"')
 
 
+def poster(name: str, state: dict[str, object]) -> Path:
+    """The file of a figure's picture in the state that a page sets, which ``tests/tools/live_posters.py`` draws."""
+    own = "".join(f".{key}-{re.sub(r'[^0-9a-z]+', '-', str(value).lower())}" for key, value in sorted(state.items()))
+    return LIVE / f"{name}{own}.poster.html"
+
+
 def figure(name: str, state: str = "{}") -> str:
-    """The figure as a page holds it: its poster, until the script takes its place."""
-    script, poster = LIVE / f"{name}.js", LIVE / f"{name}.poster.html"
+    """The figure as a page holds it: the poster of its state, until the script takes its place."""
+    script, still = LIVE / f"{name}.js", poster(name, json.loads(state))
     if not script.is_file() or name in ("engine", "frame"):
         raise ExtensionError(f"there is no figure {name!r} in {LIVE}")
-    still = poster.read_text("utf-8") if poster.is_file() else ""
+    still = still.read_text("utf-8") if still.is_file() else ""
     return (
         f'<div class="fpc-lab" id="live-{name}" data-figure="{name}" data-state="{html.escape(state, quote=True)}">'
         f'<div class="fpc-poster">{still}</div>'

@@ -11,18 +11,34 @@
   const USUAL = GRID.map((x) => 0.2 * relu(x - 1 / 3) + 0.2 * relu(-x - 1 / 3));
   const BIN = 5; // degrees
   const MOST = 300_000;
+  const PLACES = [
+    ["NTK", 0.5, 0, 'dx="-8" dy="16" text-anchor="middle"'],
+    ["LeCun, He", 0.5, 0.5, 'dx="-8" dy="-9"'],
+    ["Xavier, mean field", 1, 0, 'dx="9" dy="4"'],
+  ];
+  const STEP = 0.25; // on the plane of gamma and gamma'
+  const steps = (from, to) => Array.from({ length: (to - from) / STEP + 1 }, (_, i) => from + i * STEP);
   const { normals } = fpc.engine();
 
-  /* w, b, a from N(0, eps^2), in pairs of opposite a, so that f = 0 at first; balanced: |a| = |(w, b)|. */
-  function initial(size, balanced, seed) {
+  /* The standard deviations of a and of (w, b): their product is M^-gamma, their ratio M^-gamma'. */
+  const scales = (gamma, prime) => [-1, 1].map((sign) => M ** ((sign * prime - gamma) / 2));
+
+  /* The theorem of Luo et al. for M to infinity: fpcourse's neurons.predicted_slope has this sign. */
+  function regime(gamma, prime) {
+    if (gamma < 1 || prime > gamma - 1) return "linear";
+    return gamma === 1 || prime === gamma - 1 ? "critical" : "condensed";
+  }
+
+  /* w, b, a from normal distributions, in pairs of opposite a, so that f = 0 at first; balanced: |a| = |(w, b)|. */
+  function initial([outer, inner], balanced, seed) {
     const normal = normals(seed);
     const parameters = new Float64Array(3 * M);
     for (let j = 0; j < M / 2; j += 1) {
       const [w, b, draw] = [normal(), normal(), normal()];
       const a = balanced ? Math.sign(draw) * Math.hypot(w, b) : draw;
       [w, b, a].forEach((value, i) => {
-        parameters[i * M + j] = size * value;
-        parameters[i * M + j + M / 2] = size * (i === 2 ? -value : value);
+        parameters[i * M + j] = (i === 2 ? outer : inner) * value;
+        parameters[i * M + j + M / 2] = (i === 2 ? -outer : inner) * value;
       });
     }
     return parameters;
@@ -31,7 +47,8 @@
   fpc.figure("condense", {
     title: "A hundred ReLU neurons: their directions and amplitudes during training",
     controls: {
-      size: { label: "init. scale ε", value: 1e-3, values: [1e-4, 1e-3, 0.01, 0.03, 0.1, 0.3, 1], show: String },
+      gamma: { label: "γ", value: 3, values: steps(0, 4), show: (v) => `${v}: ε = ${fpc.short(M ** (-v / 2))}` },
+      prime: { label: "γ′", value: 0, values: steps(-1, 1), show: (v) => `${fpc.short(v)}: β₁ / β₂ = ${fpc.short(M ** -v)}` },
       balanced: { label: "balanced, |a| = |(w, b)|: q = 0", value: false },
       optimizer: { label: "optimizer", value: "gradient descent", values: ["gradient descent", "Adam"] },
       seed: { value: 0, hidden: true },
@@ -57,15 +74,60 @@
       const angles = lab.panel({
         title: "fraction of the amplitude in each direction",
         label: "Amplitude in each direction",
-        wide: true,
-        height: 170,
         x: { label: "direction of (w, b), degrees", range: [-180, 180], ticks: [-180, -90, 0, 90, 180] },
         y: { range: [0, 1], ticks: [0, 0.5, 1] },
       });
+      const power = (exponent) => `<tspan dy="-5" font-size="10">${exponent}</tspan>`;
+      const plane = lab.panel({
+        title: "drag a ~ N(0, β₁²) and w, b ~ N(0, β₂²)",
+        label: "The plane of γ and γ′ with its regimes",
+        x: { label: `γ, with m = ${M} and β₁β₂ = ε² = m${power("−γ")}`, range: [0, 4] },
+        y: { label: `γ′, with β₁ / β₂ = m${power("−γ′")}`, range: [-1.1, 1.1], ticks: [-1, 0, 1] },
+      });
+      const { gamma: across, prime: up } = lab.definition.controls;
+      const nearest = ({ values }, wanted) => fpc.clip(Math.round(wanted / STEP) * STEP, values[0], values[values.length - 1]);
+
+      /* To the nearest point of the grid. */
+      function move(gamma, prime) {
+        const [x, y] = [nearest(across, gamma), nearest(up, prime)];
+        if (x === lab.state.gamma && y === lab.state.prime) return;
+        lab.state.gamma = x;
+        lab.set("prime", y);
+      }
+
+      const names = PLACES.map(([name, gamma, prime, style]) => {
+        const place = fpc.shape("g", { class: "fpc-named", tabindex: 0, role: "button", "aria-label": `${name}: γ = ${gamma}, γ′ = ${prime}` });
+        place.innerHTML = `<circle r="4.5"/><text ${style}>${name}</text>`;
+        place.addEventListener("click", () => move(gamma, prime));
+        place.addEventListener("keydown", (event) => {
+          if (event.key !== "Enter" && event.key !== " ") return;
+          event.preventDefault();
+          move(gamma, prime);
+        });
+        return place;
+      });
+      const handle = lab.grip(plane, "γ and γ′", move, (dx, dy) => move(lab.state.gamma + dx * STEP, lab.state.prime + dy * STEP));
+      plane.svg.append(...names, handle);
+
+      function drawPlane() {
+        const { gamma, prime } = lab.state;
+        plane.begin();
+        plane.line([1, 1, 2.1], [-1.1, 0, 1.1], "target", 'stroke-width="1.5" stroke-dasharray="6 4"');
+        plane.text(0.5, -0.8, "linear", 'text-anchor="middle" font-style="italic"');
+        plane.text(2.5, -0.8, "condensed", 'text-anchor="middle" font-style="italic"');
+        plane.end();
+        names.forEach((place, i) => {
+          const [, x, y] = PLACES[i];
+          place.setAttribute("transform", `translate(${plane.px(x).toFixed(1)},${plane.py(y).toFixed(1)})`);
+        });
+        lab.hold(handle, plane, gamma, prime, `γ ${gamma}, γ′ ${prime}: ${regime(gamma, prime)}`, "x");
+      }
+
       lab.keys({ network: "a > 0 (and the network)", high: "a < 0", noise: "dead: zero on all data", theory: "neurons of the target", target: "data" });
       let y;
       let now;
-      let power; // mean of y^2
+      let square; // mean of y^2
+      let begin; // parameters
 
       function neurons() {
         return Array.from({ length: M }, (_, j) => {
@@ -90,6 +152,7 @@
       }
 
       function redraw() {
+        drawPlane();
         if (!now) return;
         drawSpace();
         const all = neurons();
@@ -132,10 +195,13 @@
         const gap = (angle, aim) => Math.abs(Math.atan2(Math.sin(angle - aim), Math.cos(angle - aim)));
         const near = all.filter(({ angle }) => AIMS.some((aim) => gap(angle, aim) < Math.PI / 18));
         const part = near.reduce((sum, { amplitude }) => sum + amplitude, 0) / total;
-        const loss = (2 * (now.loss ?? power / 2)) / power;
+        const loss = (2 * (now.loss ?? square / 2)) / square;
         const aimed = lab.state.drawn ? "" : `, ${Math.round(100 * part)} % of it within 10° of the target's two directions`;
         const dead = all.filter((neuron) => neuron.dead).length;
-        lab.status(`Step ${now.step}, relative loss ${fpc.short(100 * loss)} %: 90 % of the amplitude lies in ${needed} of ${360 / BIN} bins of ${BIN}°${aimed}; ${dead} of ${M} neurons are dead.`);
+        const { gamma, prime } = lab.state;
+        const input = (values) => Math.hypot(...values.slice(0, 2 * M));
+        const moved = fpc.short(input(now.parameters.map((value, i) => value - begin[i])) / input(begin));
+        lab.status(`Step ${now.step}, relative loss ${fpc.short(100 * loss)} %; ${regime(gamma, prime)} regime: the input weights have moved by ${moved} of their initial norm. 90 % of the amplitude lies in ${needed} of ${360 / BIN} bins of ${BIN}°${aimed}; ${dead} of ${M} neurons are dead.`);
       }
 
       function show(result) {
@@ -144,26 +210,26 @@
       }
 
       function restart() {
-        const { drawn, size, balanced, seed } = lab.state;
+        const { drawn, gamma, prime, balanced, seed } = lab.state;
         y = drawn ? fpc.decode(drawn, N, REACH) : USUAL;
-        power = Math.max(1e-9, y.reduce((sum, value) => sum + value * value, 0) / N);
-        const begun = y;
+        square = Math.max(1e-9, y.reduce((sum, value) => sum + value * value, 0) / N);
         const range = drawn ? [-REACH, REACH] : [-0.15, 0.25];
         if (String(range) !== String(space.y.range)) {
           space.y.range = range;
           space.grid();
         }
-        const parameters = initial(size, balanced, seed);
+        const parameters = (begin = initial(scales(gamma, prime), balanced, seed));
         return lab.call("network", { widths: [1, M, 1], activation: "relu", bias: false, parameters, x: GRID, y }).then((result) => {
-          if (begun === y) show(result);
+          if (begin === parameters) show(result);
         });
       }
 
       async function advance() {
         const { step, loss } = now;
-        if (step >= MOST || (step && !((2 * loss) / power > 0.003))) return undefined;
+        if (step >= MOST || (step && !((2 * loss) / square > 0.003))) return undefined;
         const adam = lab.state.optimizer === "Adam";
-        const rate = adam ? 1e-3 : Math.min(1, 0.5 / (M * lab.state.size ** 2));
+        const [outer, inner] = scales(lab.state.gamma, lab.state.prime);
+        const rate = adam ? 1e-3 : Math.min(1, 1 / (M * (outer ** 2 + inner ** 2)));
         return lab.call("train", { optimizer: adam ? "adam" : "gd", rate, steps: 1 + Math.ceil(step / 40), ms: 22 });
       }
 
@@ -177,7 +243,14 @@
         done: (drawn) => lab.set("drawn", fpc.encode(drawn, REACH)),
       });
 
-      return { restart, advance, show, redraw, actions: { "Other weights": () => lab.set("seed", lab.state.seed + 1) } };
+      /* Balanced neurons have gamma' = 0. */
+      function changed(key) {
+        if (lab.state.balanced && key === "balanced") lab.state.prime = 0;
+        if (lab.state.prime) lab.state.balanced = false;
+      }
+      changed();
+
+      return { restart, advance, show, redraw, changed, regime, parameters: () => begin, actions: { "Other weights": () => lab.set("seed", lab.state.seed + 1) } };
     },
   });
 })();

@@ -414,14 +414,19 @@ fpc.engine = () => {
     });
   }
 
-  /* K_test K^-1 y, the limit of the kernel flow from 0. With mean: of the functions of the kernel plus a constant that
+  /* {shift, weights} of the function shift + sum_j weights_j K(., x_j) through the points, shift 0. With mean: a constant
      costs nothing, as in fpcourse.flow.lfp_interpolant. */
-  function interpolate(kernel, y, test, mean = false) {
-    const n = y.length;
-    const [c, ones] = solve(kernel, y, new Float64Array(n).fill(1));
+  function coefficients(kernel, y, mean = false) {
+    const [c, ones] = solve(kernel, y, new Float64Array(y.length).fill(1));
     const total = (v) => v.reduce((sum, value) => sum + value, 0);
     const shift = mean ? total(c) / total(ones) : 0;
-    const weights = c.map((value, i) => value - shift * ones[i]);
+    return { shift, weights: c.map((value, i) => value - shift * ones[i]) };
+  }
+
+  /* K_test K^-1 y, the limit of the kernel flow from 0; mean as above. */
+  function interpolate(kernel, y, test, mean = false) {
+    const n = y.length;
+    const { shift, weights } = coefficients(kernel, y, mean);
     return Float64Array.from({ length: test.length / n }, (_, i) => {
       let sum = shift;
       for (let k = 0; k < n; k += 1) sum += test[i * n + k] * weights[k];
@@ -532,7 +537,7 @@ fpc.engine = () => {
     return (task, options) => tasks[task](options);
   }
 
-  return { generator, normals, Network, Factorization, solve, interpolate, eigen, rank, nudft, server };
+  return { generator, normals, Network, Factorization, solve, coefficients, interpolate, eigen, rank, nudft, server };
 };
 
 /* A function call(task, options) -> promise, answered by a worker of its own. */

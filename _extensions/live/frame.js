@@ -28,6 +28,13 @@
     return element;
   }
 
+  /* Part of a drawing. */
+  function shape(name, attributes = {}) {
+    const element = document.createElementNS(SVG, name);
+    for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+    return element;
+  }
+
   const SUPERSCRIPTS = { "-": "⁻", 0: "⁰", 1: "¹", 2: "²", 3: "³", 4: "⁴", 5: "⁵", 6: "⁶", 7: "⁷", 8: "⁸", 9: "⁹" };
   const power = (n) => `10${[...String(n)].map((digit) => SUPERSCRIPTS[digit]).join("")}`;
 
@@ -61,19 +68,17 @@
       Object.assign(this, { title, height, x, y, square, stage });
       this.margin = { left: 46, right: 10, top: title ? 24 : 8, bottom: 38, ...margin };
       this.room = { ...this.margin };
-      this.svg = document.createElementNS(SVG, "svg");
-      this.svg.setAttribute("role", "img");
-      this.svg.setAttribute("aria-label", label);
+      this.svg = shape("svg", { role: "img", "aria-label": label });
       if (wide) this.svg.classList.add("fpc-wide");
       for (const layer of ["axes", "marks"]) {
-        this[layer] = document.createElementNS(SVG, "g");
+        this[layer] = shape("g");
         this.svg.append(this[layer]);
       }
       stage.append(this.svg);
     }
 
-    resize() {
-      this.width = Math.max(240, this.svg.parentNode ? this.svg.getBoundingClientRect().width : 380) || 380;
+    resize(width) {
+      this.width = Math.max(240, width);
       if (this.square) {
         const { left, right, top, bottom } = this.room;
         const side = Math.min(this.width - left - right, 290);
@@ -220,10 +225,10 @@
       this.figure = definition.setup(this);
       this.addActions();
       this.fill();
+      root.classList.add("fpc-on"); // now the panels have a width
       this.watch();
       this.resize();
-      this.restart();
-      root.classList.add("fpc-on");
+      setTimeout(() => this.restart()); // a task of its own: the page stays free
       if (this.addressed) root.scrollIntoView();
     }
 
@@ -361,13 +366,43 @@
       this.finger = svg;
     }
 
+    /* A round handle for a panel, moved by mouse or finger to (x, y), or nudged by the arrow keys. */
+    grip(panel, label, move, nudge) {
+      const handle = shape("circle", { r: 7, class: "fpc-handle", tabindex: 0, role: "slider", "aria-label": label });
+      handle.addEventListener("pointerdown", (event) => handle.setPointerCapture(event.pointerId));
+      handle.addEventListener("pointermove", (event) => {
+        if (handle.hasPointerCapture(event.pointerId)) move(...panel.at(event));
+      });
+      handle.addEventListener("keydown", (event) => {
+        const arrow = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[event.key];
+        if (!arrow) return;
+        event.preventDefault();
+        nudge(...arrow);
+      });
+      panel.svg.setAttribute("role", "group"); // an image may not hold what takes the focus
+      return handle;
+    }
+
+    /* Put a handle at (x, y); as a slider it has the value `along` one axis. */
+    hold(handle, panel, x, y, words, along = "y") {
+      const [low, high] = panel[along].range;
+      const now = {
+        cx: panel.px(x).toFixed(1),
+        cy: panel.py(y).toFixed(1),
+        "aria-valuemin": low,
+        "aria-valuemax": high,
+        "aria-valuenow": { x, y }[along].toFixed(2),
+        "aria-valuetext": words,
+      };
+      for (const [name, value] of Object.entries(now)) handle.setAttribute(name, value);
+    }
+
     /* Points to drag in a panel: mouse, finger, arrow keys; a double click adds or deletes one, Delete deletes. They stand
        in state.points, "x,y;x,y" in hundredths. Returns {read, place, add}; place() after each change of the panel. */
     handles(panel, { most = 12, nearest = 0.04, change = (text) => this.set("points", text) } = {}) {
       const { svg } = panel;
-      const layer = document.createElementNS(SVG, "g");
+      const layer = shape("g");
       svg.append(layer);
-      svg.setAttribute("role", "group"); // an image may not hold what takes the focus
       const usual = this.definition.controls.points.value;
       const parse = (text) =>
         text
@@ -400,48 +435,31 @@
         }
       }
 
-      function grip(i) {
-        const handle = document.createElementNS(SVG, "circle");
-        const role = { r: 7, class: "fpc-handle", tabindex: 0, role: "slider", "aria-label": `point ${i + 1}` };
-        for (const [name, value] of Object.entries(role)) handle.setAttribute(name, value);
-        handle.addEventListener("pointerdown", (event) => handle.setPointerCapture(event.pointerId));
-        handle.addEventListener("pointermove", (event) => {
-          if (handle.hasPointerCapture(event.pointerId)) move(i, ...panel.at(event));
-        });
+      const grip = (i) => {
+        const nudge = (dx, dy) => {
+          const [x, y] = read()[i];
+          move(i, x + 0.02 * dx, y + (dy * (panel.y.range[1] - panel.y.range[0])) / 60);
+        };
+        const handle = this.grip(panel, `point ${i + 1}`, (x, y) => move(i, x, y), nudge);
         handle.addEventListener("dblclick", (event) => {
           event.stopPropagation();
           remove(i);
         });
         handle.addEventListener("keydown", (event) => {
-          const { key } = event;
-          const [dx, dy] = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[key] ?? [0, 0];
-          const [x, y] = read()[i];
-          const step = (panel.y.range[1] - panel.y.range[0]) / 60;
-          if (dx || dy) move(i, x + 0.02 * dx, y + step * dy);
-          else if (key === "Delete" || key === "Backspace") remove(i);
-          else return;
+          if (event.key !== "Delete" && event.key !== "Backspace") return;
           event.preventDefault();
+          remove(i);
           layer.children[Math.min(i, layer.children.length - 1)].focus();
         });
         return handle;
-      }
+      };
       svg.addEventListener("dblclick", (event) => add(...panel.at(event)));
 
-      function place() {
+      const place = () => {
         const points = read();
         if (layer.children.length !== points.length) layer.replaceChildren(...points.map((_, i) => grip(i)));
-        points.forEach(([x, y], i) => {
-          const now = {
-            cx: panel.px(x).toFixed(1),
-            cy: panel.py(y).toFixed(1),
-            "aria-valuemin": panel.y.range[0],
-            "aria-valuemax": panel.y.range[1],
-            "aria-valuenow": y.toFixed(2),
-            "aria-valuetext": `x ${x.toFixed(2)}, y ${y.toFixed(2)}`,
-          };
-          for (const [name, value] of Object.entries(now)) layer.children[i].setAttribute(name, value);
-        });
-      }
+        points.forEach(([x, y], i) => this.hold(layer.children[i], panel, x, y, `x ${x.toFixed(2)}, y ${y.toFixed(2)}`));
+      };
       return { read, place, add };
     }
 
@@ -514,7 +532,8 @@
 
     resize() {
       this.width = this.stage.clientWidth;
-      this.panels.forEach((panel) => panel.resize());
+      const widths = this.panels.map(({ svg }) => svg.getBoundingClientRect().width); // before the first is changed
+      this.panels.forEach((panel, i) => panel.resize(widths[i]));
     }
 
     /* A new model; one that was training goes on training. */
@@ -600,5 +619,5 @@
     if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", begin);
     else begin();
   };
-  Object.assign(fpc, { short, power, clip, encode, decode });
+  Object.assign(fpc, { short, power, clip, encode, decode, shape });
 })();

@@ -21,14 +21,18 @@
     const [weights] = solve(kernel, points.map(([, y]) => y));
     const coefficients = own[0].map((_, k) => own.reduce((sum, row, i) => sum + weights[i] * row[k], 0) / (1 + k) ** p);
     const ys = new Float64Array(M + 1);
-    for (let j = 0; j <= M; j += 1) {
-      let sum = 0;
-      for (let k = 0, at = 0; k < COUNT; k += 1) {
-        sum += coefficients[k] * COSINE[at];
-        at += j;
-        if (at >= 2 * M) at -= 2 * M;
+    for (let j = 0; 2 * j <= M; j += 1) {
+      let even = 0;
+      let odd = 0;
+      const wrapped = (at) => (at >= 2 * M ? at - 2 * M : at);
+      for (let k = 0, at = 0; k < COUNT; k += 2) {
+        even += coefficients[k] * COSINE[at];
+        at = wrapped(at + j);
+        odd += coefficients[k + 1] * COSINE[at];
+        at = wrapped(at + j);
       }
-      ys[M - j] = sum; // from x = -1 to 1
+      ys[M - j] = even + odd; // from x = -1 to 1
+      ys[j] = even - odd;
     }
     return { xs: ys.map((_, j) => -COSINE[j]), ys };
   }
