@@ -130,6 +130,42 @@ explanation = """I drew the inner weights with a standard deviation of sixty, so
 random place. Only the output weights are fitted. The steps contain all frequencies, and nothing prefers the smooth
 curve. One sees it without new points because another seed gives another curve through the same data."""
 ''',
+    "2.6": """
+damp, wavenumbers = 2 / 3, np.arange(33)
+energy_rates = [eigenvalues[k] * (mass + k * k) for k in wavenumbers]
+residual_rates = [(mass + k**2) ** 2 * eigenvalues[k] for k in wavenumbers]
+
+
+def sweep(u, f):
+    size = len(u)
+    second = 2 * np.eye(size) - np.roll(np.eye(size), 1, axis=0) - np.roll(np.eye(size), -1, axis=0)
+    A = second * (size / 2 / np.pi) ** 2 + mass * np.eye(size)
+    return u + damp * (f - A @ u) / np.diag(A)
+
+
+def kept(k):
+    first = sweep(np.cos(k * theta), np.zeros(64))
+    return first @ np.cos(k * theta) / 32
+
+
+sweep_counts = [int(np.floor(np.log(0.1) / np.log(kept(k)))) + 1 for k in (1, 8)]
+""",
+    "2.7": """
+from scipy.linalg import polar
+
+
+def spectral_step(W1, W2, M, eta):
+    residual = M - W2 @ W1
+    return W1 + eta * polar(W2.T @ residual)[0], W2 + eta * polar(residual @ W1.T)[0]
+
+
+def advantage(s):
+    doublings = np.log2(s / a_first**2 - 1)
+    return doublings * np.log(2) / (2 * s * eta_descent) - np.sqrt(s / 2) / eta_spectral
+
+
+same_strength = brentq(advantage, 0.5, 50)
+""",
 }
 
 

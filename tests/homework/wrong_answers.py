@@ -59,6 +59,28 @@ WRONG = {
         ("fits nothing", "overfit", lambda right: lambda x, y, new, seed: (0 * x, 0 * new), "2.5 overfit, 2.5 errors"),
         ("other order", "errors", lambda right: right[::-1], "2.5 errors"),
         ("says nothing", "explanation", lambda right: "it just works", "2.5 errors"),
+        ("cycles and radians", "energy_rates", lambda right: 4 * np.pi**2 * right, "2.6 equation_rates"),
+        ("a constant costs nothing", "energy_rates", lambda right: np.append(0.0, right[1:]), "2.6 equation_rates"),
+        ("other order", "energy_rates", lambda right: right[::-1], "2.6 equation_rates"),
+        ("not squared", "residual_rates", lambda right: right / (np.arange(33) + 1) ** 2, "2.6 equation_rates"),
+        ("factor 2", "residual_rates", lambda right: right / 2, "2.6 equation_rates"),
+        ("not damped", "sweep", lambda right: lambda u, f: u + 1.5 * (right(u, f) - u), "2.6 sweeps"),
+        ("sign of f", "sweep", lambda right: lambda u, f: right(u, -f), "2.6 sweeps"),
+        ("two sweeps", "sweep", lambda right: lambda u, f: right(right(u, f), f), "2.6 sweeps"),
+        ("off by one", "sweep_counts", lambda right: [count + 1 for count in right], "2.6 sweeps"),
+        ("a tenth of the energy", "sweep_counts", lambda right: [count // 2 for count in right], "2.6 sweeps"),
+        ("other order", "sweep_counts", lambda right: right[::-1], "2.6 sweeps"),
+        ("sign", "spectral_step", lambda right: lambda W1, W2, M, eta: right(W1, W2, M, -eta), "2.7 spectral_step"),
+        ("plain gradient descent", "spectral_step",
+         lambda right: lambda W1, W2, M, eta: (W1 - eta * W2.T @ (W2 @ W1 - M), W2 - eta * (W2 @ W1 - M) @ W1.T),
+         "2.7 spectral_step"),
+        ("one layer after the other", "spectral_step",
+         lambda right: lambda W1, W2, M, eta: (
+             (new := right(W1, W2, M, eta)[0]), right(new, W2, M, eta)[1]), "2.7 spectral_step"),
+        ("other order", "spectral_step", lambda right: lambda *given: right(*given)[::-1], "2.7 spectral_step"),
+        ("half of it is all of it", "same_strength", lambda right: right / 2 ** (1 / 3), "2.7 same_strength"),
+        ("rate of the product", "same_strength", lambda right: right * 2 ** (2 / 3), "2.7 same_strength"),
+        ("reciprocal", "same_strength", lambda right: 1 / right, "2.7 same_strength"),
     ],
     "1": [
         ("A, not A/2", "line", lambda right: 2 * right, "1.1 line"),
@@ -190,6 +212,25 @@ WRONG = {
         ("not trained to the end", "changed", lambda right: right | {"steps": 20}, "5.5 changed, 5.5 failed"),
         ("the small start's error", "failed", lambda right: 1e-4, "5.5 failed"),
         ("says nothing", "explanation", lambda right: "it just works", "5.5 failed"),
+        ("degree 2 alone", "samples_needed", lambda right: right / 3, "5.6 samples_needed"),
+        ("all of it", "samples_needed", lambda right: 2 * right, "5.6 samples_needed"),
+        ("off by one", "samples_needed", lambda right: right + 1, "5.6 samples_needed"),
+        ("against the noisy labels", "expected_mse", lambda right: lambda n, noise: right(n, noise) + noise,
+         "5.6 expected_mse"),
+        ("noise forgotten", "expected_mse", lambda right: lambda n, noise: right(n, 0.0), "5.6 expected_mse"),
+        ("each degree with power 1", "expected_mse",
+         lambda right: lambda n, noise: right(n, noise) + right(n, 0.0), "5.6 expected_mse"),
+        ("norm, not mean square", "expected_mse", lambda right: lambda *given: np.sqrt(right(*given)),
+         "5.6 expected_mse"),
+        ("no ridge", "fractions_learned", lambda right: lambda modes, values, ridge: right(modes, values, 0.0),
+         "5.6 fractions_learned"),
+        ("ridge squared", "fractions_learned",
+         lambda right: lambda modes, values, ridge: right(modes, values, ridge**2),
+         "5.6 fractions_learned"),
+        ("eigenvalues in K alone", "fractions_learned",
+         lambda right: lambda modes, values, ridge: right(modes, values, ridge) / values, "5.6 fractions_learned"),
+        ("missing, not learned", "fractions_learned", lambda right: lambda *given: 1 - right(*given),
+         "5.6 fractions_learned"),
     ],
 }  # fmt: skip
 
@@ -224,8 +265,10 @@ HINTS = {
 # Values copied from another id, and the tests that must fail: all that depend on the id.
 COPIED = {
     "2": (
-        "t_stop, gain, order, speedup, rates, alias, wrong_by, ranking, errors",
-        "2.1 t_stop, 2.1 gain, 2.2 order, 2.2 speedup, 2.3 rates, 2.4 alias, 2.4 wrong_by, 2.4 ranking, 2.5 errors",
+        "t_stop, gain, order, speedup, rates, alias, wrong_by, ranking, errors, energy_rates, residual_rates, "
+        "sweep_counts, same_strength",
+        "2.1 t_stop, 2.1 gain, 2.2 order, 2.2 speedup, 2.3 rates, 2.4 alias, 2.4 wrong_by, 2.4 ranking, 2.5 errors, "
+        "2.6 equation_rates, 2.6 sweeps, 2.7 same_strength",
     ),
     "1": (
         "line, floor, last_error, high_fraction, end_error, price",
@@ -240,8 +283,9 @@ COPIED = {
         "4.1 kept_w, 4.1 copy_w, 4.4 counts, 4.5 rate_predicted, 4.5 rate_measured, 4.5 loss_after, 4.6 both_losses",
     ),
     "5": (
-        "count_tanh, count_bias, count_matrix, count_shared, rank_copies, rank_null, rank_idle, size_predicted",
+        "count_tanh, count_bias, count_matrix, count_shared, rank_copies, rank_null, rank_idle, size_predicted, "
+        "samples_needed",
         "5.1 count_tanh, 5.1 count_bias, 5.1 count_matrix, 5.1 count_shared, "
-        "5.3 rank_copies, 5.3 rank_null, 5.3 rank_idle, 5.4 size_predicted",
+        "5.3 rank_copies, 5.3 rank_null, 5.3 rank_idle, 5.4 size_predicted, 5.6 samples_needed",
     ),
 }
