@@ -11,7 +11,7 @@ TEST_ENVIRONMENT = FPCOURSE_SEED=1 TQDM_DISABLE=1 $(THREADS)
 PYTEST = $(BIN)/python -m pytest
 NBVAL = --nbval-lax --nbval-current-env --nbval-cell-timeout=300 --ignore-glob='*/homework.ipynb'
 
-.PHONY: help check lint book page test portable pretend-gpu pdf links claims falsify performance lab homework solutions grade pins licences fork clean
+.PHONY: help check lint book page test portable pretend-gpu pdf links claims paper falsify performance lab homework solutions grade pins licences fork clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -50,6 +50,10 @@ claims: $(VENV)/installed  ## every claim at the seeds 0 to SEEDS - 1 (20: an ho
 	$(BIN)/python tests/tools/every_seed.py --seeds $(SEEDS)
 SEEDS = 20
 
+paper: $(VENV)/installed  ## lessons at paper scale: make paper LESSON=chapters/1_mysteries.ipynb (may be stopped and continued)
+	@test -n "$(LESSON)" || { echo "usage: make paper LESSON=chapters/1_mysteries.ipynb" >&2; exit 2; }
+	$(BIN)/python tests/tools/paper.py $(LESSON)
+
 falsify: $(VENV)/installed  ## which planted error makes each claim false (tests/falsify)
 	$(BIN)/python tests/tools/falsify.py --jobs 2
 
@@ -86,13 +90,14 @@ pins:  ## the hashes of what is installed, after a change of requirements.txt
 licences: $(VENV)/installed  ## the table of licences.md: all that is installed, each with the licence that it declares
 	$(BIN)/pip-licenses --from=mixed --with-system --ignore-packages fpcourse pip --format=csv --output-file=licences.csv
 
-# The address stands in pyproject.toml; this changes it there and wherever it is repeated.
-GITHUB = https://github.com/
-COLAB = https://colab.research.google.com/github/
-fork:  ## make fork URL=https://github.com/you/fpcourse: links and first cells point to your own copy
-	@test -n "$(URL)" || { echo "usage: make fork URL=https://github.com/you/fpcourse" >&2; exit 2; }
-	git grep -lzF '$(REPOSITORY)' | xargs -0 perl -pi -e 's{\Q$(REPOSITORY)\E}{$(URL)}g; \
-		s{\Q$(REPOSITORY:$(GITHUB)%=$(COLAB)%)\E}{$(URL:$(GITHUB)%=$(COLAB)%)}g'
+# The address stands in pyproject.toml; this changes it there and wherever it is repeated. Buttons of the book that do not
+# work at another forge leave themselves out (_extensions/book_launch.py).
+FORK = $(patsubst %.git,%,$(patsubst %/,%,$(URL)))
+BLOB = $(if $(findstring gitlab,$(FORK)),$(FORK)/-/blob/,$(FORK)/blob/)
+fork:  ## make fork URL=https://github.com/you/fpcourse (or GitLab, Gitee): links and first cells point to your own copy
+	@case "$(URL)" in https://*/*/*) ;; *) echo "usage: make fork URL=https://github.com/you/fpcourse" >&2; exit 2;; esac
+	git grep -lzF '$(REPOSITORY)' | xargs -0 perl -pi -e \
+		's{\Q$(REPOSITORY)/blob/\E}{$(BLOB)}g; s{\Q$(REPOSITORY)\E}{$(FORK)}g'
 
 clean:  ## remove the environment and all that was built
 	rm -rf _build $(VENV) .pytest_cache .ruff_cache .hypothesis

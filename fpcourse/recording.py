@@ -224,6 +224,19 @@ class Recorder:
 
         Steps are the trainer's ``global_step``. A Trainer calls every hook of every callback, so a callback inherits
         them from Lightning's class; naming it here keeps Lightning out of this package.
+
+        Notes
+        -----
+        For ``transformers.Trainer(callbacks=[...])``, whose hooks bring the model and the state of the training, and
+        whose models return more than a tensor::
+
+            recorder = Recorder(tokens, labels, steps=2000, output=lambda result: result.logits)
+
+            class Record(transformers.TrainerCallback):
+                def on_train_begin(self, args, state, control, model, **others):
+                    recorder(model, state.global_step)
+
+                on_step_end = on_train_begin
         """
         recorder = self
 

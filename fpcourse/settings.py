@@ -1,7 +1,7 @@
 """Seed, scale, device and progress bars of a run, so that one notebook serves laptop, cluster and CI.
 
 ``FPCOURSE_SEED``   a whole number; the book runs at 0, the tests at 1, a reader at any.
-``FPCOURSE_SCALE``  ``laptop`` (default: a minute on two cores) or ``paper`` (the published setting, for a GPU).
+``FPCOURSE_SCALE``  ``laptop`` (default: a minute on two cores) or ``paper`` (the published setting).
 ``FPCOURSE_DEVICE`` ``auto`` (default: the GPU, if there is one that works), ``cpu``, ``cuda`` or ``cuda:1``.
 ``TQDM_DISABLE``    1 silences all progress bars, as the build of the book does.
 """

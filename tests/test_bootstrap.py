@@ -177,11 +177,42 @@ def test_inside_the_repository_nothing_is_fetched(tree, python, environment):
 
 
 @pytest.mark.skipif(not all(map(shutil.which, ("make", "perl"))), reason="takes make and perl")
-def test_one_command_changes_the_address_everywhere(tree, tmp_path):
+@pytest.mark.parametrize(
+    ("given", "url", "page"),
+    [
+        ("https://github.com/teacher/waves", "https://github.com/teacher/waves", "/blob/main/CITATION.cff"),
+        (
+            "https://gitlab.com/school/class/waves.git",
+            "https://gitlab.com/school/class/waves",
+            "/-/blob/main/CITATION.cff",
+        ),
+        ("https://gitee.com/teacher/waves/", "https://gitee.com/teacher/waves", "/blob/main/CITATION.cff"),
+    ],
+)
+def test_one_command_changes_the_address_everywhere(tree, tmp_path, given, url, page):
     fork = tmp_path / "fork"
     run("git", "clone", "--quiet", tree, fork, cwd=tmp_path)
-    run("make", "fork", "URL=https://github.com/teacher/waves", cwd=fork)
+    run("make", "fork", f"URL={given}", cwd=fork)
     owner_and_name = "/".join(URL.split("/")[-2:])
-    assert run("git", "grep", "-E", f"github(.com)?/{owner_and_name}", cwd=fork, check=False).stdout == ""
+    assert run("git", "grep", "-E", f"[a-z.]+/{owner_and_name}", cwd=fork, check=False).stdout == ""
+    assert f'Repository = "{url}"\n' in (fork / "pyproject.toml").read_text("utf-8")
+    assert f"]({url}{page})" in (fork / "chapters/back_matter/how_to_cite.md").read_text("utf-8")
     carried = "tests/test_bootstrap.py::test_every_notebook_carries_the_cell"
     run(sys.executable, "-m", "pytest", "--quiet", carried, cwd=fork)
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="takes make")
+@pytest.mark.parametrize("given", ["", "you/waves", "git@github.com:you/waves.git", "https://github.com/you"])
+def test_what_is_no_address_is_refused(tree, given):
+    refused = run("make", "fork", f"URL={given}", cwd=tree, check=False)
+    assert refused.returncode == 2 and "usage: make fork URL=https://github.com/you/fpcourse" in refused.stderr
+    assert run("git", "status", "--porcelain", cwd=tree).stdout == ""
+
+
+def test_a_forge_without_partial_clones_or_a_mirror_will_do(tree, python, environment, empty, tmp_path):
+    """A mirror is one setting of git, which `environment` makes: url.<mirror>.insteadOf."""
+    forge = tmp_path / "forge"
+    run("git", "clone", "--quiet", tree, forge, cwd=tmp_path)
+    run("git", "config", "uploadpack.allowFilter", "false", cwd=forge)
+    done = run(python, "-c", f"{CELL}\n{REPORT}", cwd=empty, env=environment(forge.as_uri()))
+    assert json.loads(done.stdout)[0] == str(empty / FETCHED / "fpcourse" / "__init__.py")

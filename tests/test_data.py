@@ -12,6 +12,7 @@ import threading
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import mirrors
 import numpy as np
 import pooch
 import pytest
@@ -182,12 +183,12 @@ def published(tmp_path, monkeypatch):
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
+            requests.append(self.path)
             name = self.path.rsplit("/", 1)[-1]
-            requests.append(name)
-            if name not in files:
+            body = server.at.get(self.path, files.get(name))
+            if body is None:
                 self.send_error(404)
                 return
-            body = files[name]
             self.send_response(200)
             self.send_header("Content-Length", str(len(body) + server.cut))
             self.end_headers()
@@ -198,6 +199,7 @@ def published(tmp_path, monkeypatch):
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.cut = 0  # bytes promised and not sent
+    server.at = {}  # what an address has in place of the file, None for nothing
     server.files, server.sets, server.requests, server.cache = files, sets, requests, tmp_path / "cache" / "fpcourse"
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
 
@@ -206,9 +208,10 @@ def published(tmp_path, monkeypatch):
         server.server_close()
 
     server.stop = stop
-    url = f"http://127.0.0.1:{server.server_port}"
-    monkeypatch.setattr(data, "MNIST_URL", f"{url}/mnist")
-    monkeypatch.setattr(data, "CIFAR10_URL", f"{url}/kriz")
+    server.url = url = f"http://127.0.0.1:{server.server_port}"
+    monkeypatch.setattr(data, "MNIST_URLS", (f"{url}/mnist", f"{url}/cvdf"))
+    monkeypatch.setattr(data, "CIFAR10_URLS", (f"{url}/kriz", f"{url}/mirror"))
+    monkeypatch.setenv("FPCOURSE_DATA", "")
     monkeypatch.setattr(data, "MD5", {name: hashlib.md5(body).hexdigest() for name, body in files.items()})
     monkeypatch.setattr("pooch.os_cache", lambda project: tmp_path / "cache" / project)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
@@ -254,9 +257,55 @@ def test_damaged_cache_is_fetched_again(published):
     assert cached.read_bytes() == published.files["cifar-10-binary.tar.gz"]
 
 
+@pytest.mark.parametrize("broken", [None, b"<html>moved</html>"])
+def test_the_next_address_is_tried(published, broken):
+    published.at["/kriz/cifar-10-binary.tar.gz"] = broken
+    published.at["/mnist/t10k-images-idx3-ubyte.gz"] = broken
+    assert len(data.cifar10(full=True).y_train) == 15 and len(data.mnist(full=True).y_test) == 5
+    assert published.requests[:2] == ["/kriz/cifar-10-binary.tar.gz", "/mirror/cifar-10-binary.tar.gz"]
+    again = ["/mnist/t10k-images-idx3-ubyte.gz", "/cvdf/t10k-images-idx3-ubyte.gz"]
+    assert [path for path in published.requests if "t10k-images" in path] == again
+    assert sorted(os.listdir(published.cache)) == sorted(data.MD5)
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_an_address_of_the_readers_own_is_tried_first(published, monkeypatch, slash):
+    monkeypatch.setenv("FPCOURSE_DATA", f"{published.url}/school{slash}")
+    data.cifar10(full=True)
+    assert published.requests == ["/school/cifar-10-binary.tar.gz"]
+    published.at = {f"/school/{name}": None for name in data.MD5}
+    data.mnist(full=True)
+    assert published.requests[1:3] == ["/school/train-images-idx3-ubyte.gz", "/mnist/train-images-idx3-ubyte.gz"]
+
+
+def test_a_folder_of_the_readers_own_needs_no_network(published, monkeypatch, tmp_path):
+    for name, body in published.files.items():
+        (tmp_path / name).write_bytes(body)
+    monkeypatch.setenv("FPCOURSE_DATA", str(tmp_path))
+    assert len(data.cifar10(full=True).y_train) == 15 and len(data.mnist(full=True).y_test) == 5
+    assert published.requests == [] and not published.cache.exists()
+    (tmp_path / "cifar-10-binary.tar.gz").unlink()
+    data.cifar10(full=True)  # what the folder lacks is fetched into it
+    assert (tmp_path / "cifar-10-binary.tar.gz").exists() and not published.cache.exists()
+
+
+def test_the_weekly_run_asks_every_address_for_every_file(published, capsys):
+    assert mirrors.main() == 0
+    assert sorted(published.requests) == sorted(
+        f"/{place}/{name}"
+        for name in published.files
+        for place in (("kriz", "mirror") if name.startswith("cifar") else ("mnist", "cvdf"))
+    )
+    published.at["/mirror/cifar-10-binary.tar.gz"] = b"<html>moved</html>"
+    assert mirrors.main() == 1
+    lines = [line for line in capsys.readouterr().out.splitlines() if "as published" not in line]
+    assert len(lines) == 1 and "/mirror/cifar-10-binary.tar.gz: MD5 hash of downloaded file" in lines[0]
+
+
 def test_wrong_download_leaves_nothing(published):
     published.files["cifar-10-binary.tar.gz"] += b"x"
-    with pytest.raises(ValueError, match=r"hash of downloaded file .*cifar-10-binary.tar.gz"):
+    hashes = r"(?s)/kriz/.*hash of downloaded file .*/mirror/.*hash of downloaded file "
+    with pytest.raises(ConnectionError, match=hashes):
         data.cifar10(full=True)
     assert os.listdir(published.cache) == []
 
@@ -265,7 +314,7 @@ def test_wrong_download_leaves_nothing(published):
 def test_interrupted_download_leaves_nothing(published, load_set):
     published.cut = 1000
     # urllib3 2 notices the missing bytes, urllib3 1 leaves them to the MD5.
-    with pytest.raises((ConnectionError, ValueError)):
+    with pytest.raises(ConnectionError):
         load_set(full=True)
     assert os.listdir(published.cache) == []
     published.cut = 0
@@ -276,14 +325,15 @@ def test_interrupted_download_leaves_nothing(published, load_set):
 def test_without_network_the_error_names_the_cache_and_the_way_out(published, load_set):
     published.stop()
     cache = re.escape(str(published.cache))
-    with pytest.raises(ConnectionError, match=rf"(?s)needs the network once.*kept in {cache}.*offline"):
+    with pytest.raises(ConnectionError, match=rf"(?s)needs the network once.*kept in {cache}.*FPCOURSE_DATA.*offline"):
         load_set(full=True)
     assert len(load_set(10, 10).y_train) == 10
 
 
 def test_file_gone_from_the_server_is_a_connection_error(published):
     del published.files["cifar-10-binary.tar.gz"]
-    with pytest.raises(ConnectionError, match=r"/kriz/cifar-10-binary.tar.gz could not be fetched.*404"):
+    addresses = r"(?s)^cifar-10-binary.tar.gz could not be fetched.*/kriz/.*404.*/mirror/.*404"
+    with pytest.raises(ConnectionError, match=addresses):
         data.cifar10(full=True)
     assert os.listdir(published.cache) == []
 

@@ -5,6 +5,7 @@ import json
 import math
 import re
 import sys
+import textwrap
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -528,3 +529,80 @@ def test_the_snippet_of_the_lesson_runs(monkeypatch):
     names = {"Recorder": Recorder, "diagnose": diagnose, "plotting": SimpleNamespace(diagnosis=drawn.append)}
     exec(snippet, {**names, "x": X, "y": CLASSES, "module": Delicate(), "train_loader": [None]})
     assert drawn[0].times.tolist() == log_spaced(2000)
+
+
+# The Trainer of transformers
+
+
+class TrainerCallback:
+    """Stands in for transformers.TrainerCallback: hooks that do nothing."""
+
+    def on_train_begin(self, args, state, control, **kwargs): ...
+    def on_step_end(self, args, state, control, **kwargs): ...
+
+
+class Logits(nn.Module):
+    """A model as transformers has them: its arguments have names, and its logits come with other things."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedding, self.model = nn.Embedding(7, 3), Delicate()
+
+    def forward(self, input_ids, labels=None):
+        logits = self.model(self.embedding(input_ids).mean(1))
+        loss = None if labels is None else nn.functional.cross_entropy(logits, labels)
+        return SimpleNamespace(loss=loss, logits=logits)
+
+
+def recipe(base) -> tuple[Recorder, type]:
+    """What the reference of Recorder.callback says to write, with this class in place of transformers'."""
+    snippet = textwrap.dedent(Recorder.callback.__doc__.partition("::\n")[2])
+    names = {"Recorder": Recorder, "tokens": TOKENS, "labels": CLASSES}
+    names["transformers"] = SimpleNamespace(TrainerCallback=base)
+    exec(snippet, names)
+    return names["recorder"], names["Record"]
+
+
+TOKENS = RNG.integers(7, size=(12, 4))
+
+
+def test_the_recipe_for_transformers_records_what_a_bare_loop_records():
+    recorder, record = recipe(TrainerCallback)
+    callback, model, state = record(), Logits(), SimpleNamespace(global_step=0)
+    handed = {"model": model, "processing_class": None, "optimizer": None, "train_dataloader": None}
+    callback.on_train_begin(None, state, None, **handed)
+    expected = []
+    for step in range(4):
+        expected.append(recorded(model, TOKENS, CLASSES, output=lambda result: result.logits))
+        model.model[-1].weight.data += 0.1
+        state.global_step = step + 1
+        callback.on_step_end(None, state, None, **handed)
+    assert recorder.trajectory().times.tolist() == [0, 1, 2, 3, 4]
+    np.testing.assert_array_equal(recorder.trajectory().outputs[:4], expected)
+
+
+@pytest.mark.slow
+def test_the_real_trainer_of_transformers_takes_the_recipe(tmp_path):
+    transformers = pytest.importorskip("transformers", reason="the course does not need transformers; its users may")
+
+    class Model(Logits):
+        def forward(self, input_ids, labels=None):
+            parts = vars(super().forward(input_ids, labels))
+            return transformers.modeling_outputs.SequenceClassifierOutput(**parts)
+
+    rows = [{"input_ids": T, "labels": int(label)} for T, label in zip(TOKENS, CLASSES, strict=True)]
+
+    def fitted(callbacks):
+        torch.manual_seed(1)
+        quiet = {"report_to": "none", "disable_tqdm": True, "save_strategy": "no", "logging_strategy": "no"}
+        arguments = transformers.TrainingArguments(
+            tmp_path, num_train_epochs=2, per_device_train_batch_size=4, use_cpu=True, **quiet
+        )
+        trainer = transformers.Trainer(Model(), arguments, train_dataset=rows, callbacks=callbacks)
+        trainer.train()
+        return trainer.model.state_dict()
+
+    recorder, record = recipe(transformers.TrainerCallback)
+    alone, watched = fitted([]), fitted([record()])
+    assert recorder.trajectory().times.tolist() == list(range(7))
+    assert all(torch.equal(value, watched[name]) for name, value in alone.items())

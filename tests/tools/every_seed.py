@@ -58,10 +58,12 @@ def notebooks() -> list[str]:
     return [path for path in paths if (REPOSITORY / path).exists()]
 
 
-def run_notebook(notebook: str, seed: int, version: str, book: nbformat.NotebookNode | None = None) -> dict:
+def run_notebook(
+    notebook: str, seed: int, version: str, book: nbformat.NotebookNode | None = None, timeout: int = 600
+) -> dict:
     """Run one notebook at one seed in a kernel of its own; ``version`` is there to name the result after.
 
-    ``book`` runs in its place where given, with errors planted, say.
+    ``book`` runs in its place where given, with errors planted, say. A cell may take ``timeout`` seconds.
 
     Figures are made but not drawn. A cell that fails does not stop the others, so that all failing claims are found.
     Raises RuntimeError where the machine, not the notebook, made a cell fail: kept, it would count as a failing claim.
@@ -76,7 +78,7 @@ def run_notebook(notebook: str, seed: int, version: str, book: nbformat.Notebook
         claims.touch()
         environment = os.environ | THREADS | {"MPLBACKEND": "agg", "TQDM_DISABLE": "1", "PYTHONPATH": str(REPOSITORY),
                                               "FPCOURSE_SEED": str(seed), "FPCOURSE_CLAIMS": str(claims)}  # fmt: skip
-        client = NotebookClient(book, timeout=600, allow_errors=True, resources={"metadata": {"path": path.parent}})
+        client = NotebookClient(book, timeout=timeout, allow_errors=True, resources={"metadata": {"path": path.parent}})
         client.execute(env=environment)
         rows = [json.loads(line) for line in claims.read_text("utf-8").splitlines()]
     outputs = [output for cell in book.cells if cell.cell_type == "code" for output in cell.outputs]
