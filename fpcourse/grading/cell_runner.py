@@ -17,7 +17,7 @@ import types
 
 import numpy as np
 
-MOST_BYTES = 2**24  # of one array
+MOST_BYTES = 2**22  # of one array
 MOST_PARTS = 250_000  # of one list, dictionary or tuple
 
 
@@ -91,6 +91,7 @@ def confine(uid: int | None, processes: int, memory: int) -> None:
         resource.RLIMIT_NPROC: processes,
         resource.RLIMIT_DATA: memory,
         resource.RLIMIT_FSIZE: memory,
+        resource.RLIMIT_NOFILE: 1024,  # pipes and sockets hold memory that no process shows
         resource.RLIMIT_CORE: 0,
     }
     for limit, value in limits.items():

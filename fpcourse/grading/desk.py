@@ -9,13 +9,14 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import yaml
 
 from fpcourse._files import written_whole
-from fpcourse.grading.submission import MOST_BYTES, clean
+from fpcourse.grading.submission import Unreadable, clean, content_of
 from fpcourse.homework import plain_id
 
 ALL_RIGHT = "all right"
@@ -74,24 +75,52 @@ def _changed(row: dict) -> float:
         return 0.0
 
 
-def handed_in(folder: Path) -> dict[Path, datetime]:
+def handed_in(paths: Iterable[Path]) -> dict[Path, datetime]:
     """Return when each folder of an export of Gradescope was handed in, by its submission_metadata.yml; else nothing.
 
     Raises
     ------
     ValueError
-        If there is such a file, and it says something else.
+        If there is such a file, and it says something else: a student may have handed it in.
     """
-    found = sorted(folder.rglob("submission_metadata.yml"), key=lambda path: len(path.parts))
-    if not found or found[0].stat().st_size > MOST_BYTES:
+    named = (path for path in paths if path.name == "submission_metadata.yml")
+    found = min(named, key=lambda path: len(path.parts), default=None)
+    if found is None:
         return {}
     try:
-        entries = yaml.safe_load(found[0].read_text("utf-8"))
-        times = {name: entry[":created_at"] for name, entry in entries.items()}
-        return {found[0].parent / name: time if time.tzinfo else time.replace(tzinfo=UTC)
-                for name, time in times.items()}  # fmt: skip
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{found[0]} is not as Gradescope writes it: {error}") from None
+        entries = yaml.safe_load(content_of(found).decode("utf-8"))
+        times = {name: entry[":created_at"] for name, entry in entries.items() if name.startswith("submission_")}
+        return {found.parent / name: time if time.tzinfo else time.replace(tzinfo=UTC) for name, time in times.items()}
+    except (yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError, RecursionError, Unreadable) as error:
+        raise ValueError(f"{found.name} is not as Gradescope writes it, and ignored: {error}") from None
+
+
+def _add_note(row: dict, note: str) -> None:
+    row["note"] = "; ".join(filter(None, [row["note"].replace(ALL_RIGHT, ""), note]))
+
+
+def _word(text: object) -> str:
+    """Return the letters and digits of a text, which is what platforms put of a name into the name of a file."""
+    return "".join(filter(str.isalnum, text.casefold())) if isinstance(text, str) else ""
+
+
+def compare_names(rows: list[dict], roster: Path) -> None:
+    """Note where the name of a file belongs to another student of the roster than the id in it.
+
+    Canvas begins the name with the student's name and number there, Moodle that of the folder with the name.
+    """
+    known, column, _ = roster_of(roster, [row["id"] for row in rows])
+    owners: dict[str, set[str]] = {}
+    for student in known:
+        cells = list(student.values())
+        for text in [*cells, *(f"{one}{other}" for one, other in pairwise(cells))]:  # first and last name, say
+            if len(_word(text)) >= 4 and plain_id(student[column] or ""):  # shorter ones are anybody's
+                owners.setdefault(_word(text), set()).add(plain_id(student[column]))
+    for row in rows:
+        found = [owners.get(_word(part), ()) for part in re.split(r"[/_]", row["name"].removesuffix(".ipynb"))]
+        said = {owner for each in found if len(each) == 1 for owner in each}
+        if said and row["id"] not in said:
+            _add_note(row, f"the name of the file says {', '.join(sorted(said))}: check whose it is")
 
 
 def points(result: dict) -> tuple[float, float]:
@@ -112,7 +141,7 @@ def override(rows: list[dict], path: Path) -> list[str]:
         path.write_text(",".join(OVERRIDES) + "\n", "utf-8")
     wrong = []
     try:
-        lines = _read(path)
+        lines, _ = _read(path)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         return [f"which cannot be read, and no mark by hand counts: {error}"]
     for i, line in enumerate(lines, 2):
@@ -129,27 +158,30 @@ def override(rows: list[dict], path: Path) -> list[str]:
             wrong.append(f"line {i}: points must be a number; got {line['points']!r}")
             continue
         question["comment"] = clean(line["comment"])
-        found[0]["note"] = "; ".join(filter(None, [found[0]["note"].replace(ALL_RIGHT, ""), "marks by hand"]))
+        _add_note(found[0], "marks by hand")
     return wrong
 
 
-def _read(path: Path) -> list[dict[str, str]]:
+def _read(path: Path) -> tuple[list[dict[str, str]], str]:
+    """Return the rows of a table, and what separates its cells: a spreadsheet decides that by country."""
     with path.open(encoding="utf-8-sig", newline="") as file:
-        return list(csv.DictReader(file))
+        text = file.read()
+    separator = max(",;\t", key=text.partition("\n")[0].count)
+    return list(csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)), separator
 
 
-def roster_of(path: Path, ids: Collection[str] = ()) -> tuple[list[dict[str, str]], str]:
-    """Return the rows of a class list, and the name of its column of ids; ValueError where it has none.
+def roster_of(path: Path, ids: Collection[str] = ()) -> tuple[list[dict[str, str]], str, str]:
+    """Return the rows of a class list, the name of its column of ids, and what separates its cells.
 
-    Of several such columns it is the one that holds most of ``ids``.
+    Of several such columns it is the one that holds most of ``ids``; ValueError where there is none.
     """
-    rows = _read(path)
+    rows, separator = _read(path)
     columns = {name.strip().casefold(): name for name in rows[0] if name} if rows else {}
     there = [columns[name] for name in ID_COLUMNS if name in columns]
     found = max(there, key=lambda name: sum(plain_id(row[name] or "") in ids for row in rows), default=None)
     if found is None:
         raise ValueError(f"needs a column of ids ({', '.join(ID_COLUMNS)}); it has {', '.join(columns) or 'no rows'}")
-    return rows, found
+    return rows, found, separator
 
 
 def safe(text: object) -> object:
@@ -187,8 +219,8 @@ def write_marks(path: Path, rows: list[dict], questions: list[str]) -> None:
 def write_students(path: Path, rows: list[dict], questions: list[str], roster: Path | None, column: str) -> None:
     """Write a row for every student: those of the roster, in its own columns, then those that it does not know."""
     counting = {row["id"]: row for row in rows if row["counts"] and row["id"]}
-    known, name = roster_of(roster, counting) if roster else ([{"student_id": row["result"]["student_id"]} for row in
-                                                               counting.values()], "student_id")  # fmt: skip
+    known = [{"student_id": row["result"]["student_id"]} for row in counting.values()]
+    known, name, _ = roster_of(roster, counting) if roster else (known, "student_id", ",")
     columns = [each for each in known[0] if each and each != column] if known else ["student_id"]
     table = [[*columns, column, *questions, "file", "note"]]
     blank = [""] * len(questions)
@@ -214,13 +246,13 @@ def write_upload(path: Path, rows: list[dict], roster: Path, column: str) -> Non
     Who has handed in nothing keeps what stood there, and so does the row of possible points in Canvas's table.
     """
     counting = {row["id"]: points(row["result"])[0] for row in rows if row["counts"] and row["id"]}
-    known, name = roster_of(roster, counting)
+    known, name, separator = roster_of(roster, counting)
     columns = dict.fromkeys([*(each for each in known[0] if each), column])
     lines = [
         student | {column: counting.get(plain_id(student[name] or ""), student.get(column, ""))} for student in known
     ]
     text = io.StringIO(newline="")
-    table = csv.DictWriter(text, columns, extrasaction="ignore")
+    table = csv.DictWriter(text, columns, extrasaction="ignore", delimiter=separator)
     table.writeheader()
     table.writerows(lines)
     with written_whole(path) as file:
@@ -253,7 +285,8 @@ def write_explanations(path: Path, rows: list[dict]) -> None:
     lines = [
         "# Explanations",
         "",
-        "Marks by hand go into overrides.csv; key.csv beside this page says whose text it is.",
+        "What counts: the claim is stated; a measurement of one's own supports it; the text says what would have shown",
+        "the contrary. Marks by hand go into overrides.csv; key.csv beside this page says whose text it is.",
     ]
     for i, row in enumerate(texts, 1):
         lines += ["", f"## {i}", "", *(f"> {line}" for line in row["result"]["explanation"].splitlines())]

@@ -15,10 +15,11 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
 from datetime import datetime
+from multiprocessing import get_context
 from pathlib import Path
 
-import joblib
 import psutil
 
 from fpcourse._files import digest, written_whole
@@ -26,6 +27,7 @@ from fpcourse.grading import desk, sandbox, similar, submission
 from fpcourse.grading.assign import CHAPTERS, convert, masters, number
 
 LOG = logging.getLogger("homework")
+MOST_FOLDERS = 50  # one in the other
 NOT_WORK = {"__MACOSX", ".DS_Store", ".ipynb_checkpoints", ".git", "Thumbs.db", "desktop.ini"}  # a machine's own
 
 
@@ -63,6 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         copy, tests = convert(options.master, Path(folder))
     rows = _grade_all(options, tests, frozenset(sandbox.PROTECTIONS) - missing)
     desk.choose(rows, options.due)
+    if options.roster:
+        desk.compare_names(rows, options.roster)
     desk.write_marks(options.out / "marks.csv", rows, list(tests))
     for complaint in desk.override(rows, options.out / "overrides.csv"):
         LOG.warning("overrides.csv, %s", complaint)
@@ -121,10 +125,6 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
             desk.roster_of(options.roster)
         except (OSError, ValueError) as error:
             parser.error(f"--roster {options.roster}: {error}")
-    try:
-        options.times = desk.handed_in(options.folder)
-    except ValueError as error:
-        parser.error(str(error))
     if options.due is not None and options.due.tzinfo is None:
         options.due = options.due.astimezone()  # this machine's
     options.column = options.column or f"Homework {options.assignment}"
@@ -140,10 +140,13 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def _files(folder: Path, out: Path) -> Iterator[Path]:
     """Yield all that was handed in, in subfolders too; not what machines leave, and not our own results."""
-    for here, folders, names in os.walk(folder):
+    for here, folders, names in os.walk(folder, onerror=lambda error: LOG.warning("not read: %s", error)):
         folders[:] = sorted(
             name for name in folders if name not in NOT_WORK and Path(here, name).resolve() != out.resolve()
         )
+        if folders and len(Path(here).parts) > len(folder.parts) + MOST_FOLDERS:
+            LOG.warning("not read: folders inside %s", here)
+            folders.clear()
         links = [name for name in folders if Path(here, name).is_symlink()]  # os.walk does not follow them
         for name in sorted([*names, *links]):
             if name not in NOT_WORK and not name.startswith("._"):
@@ -154,12 +157,16 @@ def _grade_all(options: argparse.Namespace, tests: dict[str, str], protections: 
     """Grade every file that has no result yet; return a row for each file."""
     kept = options.out / "submissions"
     kept.mkdir(exist_ok=True)
-    rows = []
-    for path in _files(options.folder, options.out):
+    rows, paths, times = [], list(_files(options.folder, options.out)), {}
+    try:
+        times = desk.handed_in(paths)
+    except ValueError as error:
+        LOG.warning("%s", error)
+    for path in paths:
         # bytes that are no UTF-8 become a sign that can be written
         name = os.fsencode(path.relative_to(options.folder)).decode("utf-8", "replace")
         row = {"file": path, "name": submission.clean(name, 2000), "key": digest(os.fsencode(path)), "result": None}
-        row["handed_in"] = next((options.times[parent] for parent in path.parents if parent in options.times), None)
+        row["handed_in"] = next((times[parent] for parent in path.parents if parent in times), None)
         try:
             row["key"] = submission.key(submission.content_of(path), tests, protections, options.limits)
             row["result"] = _kept(kept / f"{row['key']}.json", row, options.again)
@@ -167,19 +174,23 @@ def _grade_all(options: argparse.Namespace, tests: dict[str, str], protections: 
             row["result"] = _nothing(str(reason)) | {"questions": {}}
         rows.append(row)
     missing = {row["key"]: row["file"] for row in reversed(rows) if row["result"] is None}
-    LOG.info("%d files, %d of them graded before, %d at a time", len(rows), len(rows) - len(missing), options.jobs)
-    jobs = (
-        joblib.delayed(_grade_one)(path, options.assignment, tests, protections, options.limits, kept / f"{name}.json")
-        for name, path in missing.items()
-    )
+    LOG.info("%d files, %d of them to grade, %d at a time", len(rows), len(missing), options.jobs)
+    common = options.assignment, tests, protections, options.limits, kept
     results = {}
-    try:
-        for target, result in joblib.Parallel(n_jobs=options.jobs, return_as="generator_unordered")(jobs):
-            results[target.stem] = result
-            (name, *_) = (row["name"] for row in rows if row["key"] == target.stem)
-            LOG.info("%s: %s", name, desk.summary(result))
-    except Exception as error:  # a worker that this machine has ended, for want of memory say
-        LOG.warning("grading stopped: %s: %s", type(error).__name__, error)
+    os.environ.update(sandbox.ONE_THREAD)  # the processes that grade start later, and share the processors
+    # Also where one works at a time: the hidden tests import PyTorch, and a crash of one would end this process.
+    with ProcessPoolExecutor(options.jobs, get_context("spawn")) as workers:
+        jobs = [workers.submit(_grade_one, path, name, *common) for name, path in missing.items()]
+        try:
+            for job in as_completed(jobs):
+                key, result = job.result()
+                results[key] = result
+                (name, *_) = (row["name"] for row in rows if row["key"] == key)
+                LOG.info("%s: %s", name, desk.summary(result))
+        except BrokenExecutor as error:  # this machine has ended a worker, for want of memory say
+            LOG.warning("grading stopped: %s", error)
+        finally:
+            workers.shutdown(cancel_futures=True)  # else Ctrl+C would wait for all of them
     for row in rows:
         row["result"] = row["result"] or results.get(row["key"]) or _nothing("not graded yet: run the command again")
     return rows
@@ -205,23 +216,24 @@ def _nothing(status: str) -> dict:
 
 def _grade_one(
     path: Path,
+    key: str,
     assignment: str,
     tests: dict[str, str],
     protections: frozenset[str],
     limits: sandbox.Limits,
-    target: Path,
-) -> tuple[Path, dict]:
-    """Grade one file in a worker, and keep the result: complete or not at all.
+    kept: Path,
+) -> tuple[str, dict]:
+    """Grade one file in a worker, and keep the result by its key: complete or not at all.
 
     A fault of this machine or of the grader costs no other submission its marks, and is no mark: it is not kept.
     """
     try:
         result = submission.grade(submission.content_of(path), assignment, tests, protections, limits)
-        with written_whole(target) as file:
+        with written_whole(kept / f"{key}.json") as file:
             file.write(json.dumps(result, ensure_ascii=True).encode())
     except Exception as error:
         result = _nothing(f"this machine or the grader failed, grade it again: {type(error).__name__}: {error}")
-    return target, result
+    return key, result
 
 
 def _write_feedback(folder: Path, rows: list[dict]) -> None:

@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import functools
 import json
-import os
 import re
 import time
 from collections.abc import Mapping
@@ -19,9 +18,11 @@ from otter.test_files.exception_test import ExceptionTestFile
 from fpcourse import homework
 from fpcourse._files import digest
 from fpcourse.grading.cell_runner import decode, encode
-from fpcourse.grading.sandbox import Ended, Limits, Sandbox
+from fpcourse.grading.sandbox import Ended, Limits, Sandbox, busy
 
-MOST_BYTES = 20 * 2**20  # of a submitted file
+MOST_BYTES = 16 * 2**20  # of a submitted file
+MOST_CODE = 2**20  # characters of all its cells
+MOST_PARTS = 500_000  # lists, objects and their entries in it: each takes up to 120 bytes here
 MOST_RESTARTS = 3  # after calls that end the process; a cell that does is left out, and ends it no second time
 PACKAGE = Path(__file__).resolve().parents[1]
 PRELUDE = "import numpy as np\nfrom fpcourse import homework\n"
@@ -36,15 +37,6 @@ def clean(text: str, most: int = 500) -> str:
     """Return a text of unknown origin as one line that can be shown and written anywhere."""
     text = "".join(each if each.isprintable() else " " for each in text[: 4 * most])
     return " ".join(text.split())[:most]
-
-
-def busy() -> float:
-    """Return how many times longer work takes here because others want the processors too, between 1 and 5.
-
-    Limits are stretched by it: that a machine is busy is no fault of the student's.
-    """
-    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return min(5.0, max(1.0, os.getloadavg()[0] / processors))
 
 
 class HiddenTests(ExceptionTestFile):
@@ -75,7 +67,9 @@ class Answers(Mapping):
 
     def __init__(self, cells: list[str], protections: frozenset[str], limits: Limits) -> None:
         self._cells, self._protections, self._limits = cells, protections, limits
-        self._left = {"cells": limits.seconds, "calls": limits.seconds}
+        # Cells that run again, for one that has ended the process, take no time from those that have not run yet.
+        self._left = dict.fromkeys(("cells", "cells again", "calls"), limits.seconds)
+        self._reached = 0  # the last cell that has been run
         self._sandbox: Sandbox | None = None
         self._restarts = 0
         self._left_out: set[int] = set()
@@ -144,11 +138,13 @@ class Answers(Mapping):
         return all(self._run(*cell) for cell in enumerate(self._cells, 1) if cell[0] not in self._left_out)
 
     def _run(self, number: int, source: str) -> bool:
-        if self._left["cells"] <= 0:
+        account = "cells again" if number <= self._reached else "cells"
+        if self._left[account] <= 0:
             self.errors[number] = f"not run: the time for the whole notebook, {self._limits.seconds:g} s, is over"
             return True
+        self._reached = max(self._reached, number)
         try:
-            reply = self._timed("cells", self._limits.cell_seconds, self._sandbox, "run", source)
+            reply = self._timed(account, self._limits.cell_seconds, self._sandbox, "run", source)
         except Ended as error:
             self._left_out.add(number)
             self.errors[number] = f"{error}; the notebook was run without this cell"
@@ -164,7 +160,7 @@ class Answers(Mapping):
         return True
 
     def _timed(self, account: str, seconds: float, sandbox: Sandbox, do: str, *arguments: object) -> dict:
-        """Ask the sandbox within the time that is left, for all cells or for all calls."""
+        """Ask the sandbox within the time that is left to an account: for all cells, or for all calls."""
         if self._left[account] <= 0:
             raise Ended(f"the time for all {account}, {self._limits.seconds:g} s, is over")
         began, times = time.monotonic(), busy()
@@ -185,10 +181,14 @@ def read(content: bytes, assignment: str) -> list[str]:
         raise Unreadable("the file is empty")
     if content.startswith(b"PK"):
         raise Unreadable("the file is a zip archive: unpack it, and grade what it holds")
+    if _parts(content) > MOST_PARTS:
+        raise Unreadable(f"the file has more than {MOST_PARTS} parts; one with outputs cleared has some hundred")
     try:
         notebook = json.loads(content.decode("utf-8-sig"))
         cells = notebook["cells"] if "cells" in notebook else notebook["worksheets"][0]["cells"]
         code = [cell.get("source", cell.get("input", "")) for cell in cells if cell.get("cell_type") == "code"]
+        if (characters := sum(len(part) for source in code for part in source)) > MOST_CODE:
+            raise Unreadable(f"its cells hold {characters:.1g} characters of code; an answer has some thousand")
         sources = ["".join(source).replace("\r\n", "\n") for source in code]
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
         raise Unreadable("the file is not a notebook (.ipynb is JSON with cells)") from None
@@ -196,6 +196,13 @@ def read(content: bytes, assignment: str) -> list[str]:
     if numbers and assignment not in numbers:
         raise Unreadable(f"this is homework {', '.join(sorted(numbers))}, not {assignment}")
     return sources
+
+
+def _parts(content: bytes) -> int:
+    """Return about how many lists, objects and entries a JSON text has, without reading it: what it takes in memory."""
+    unescaped = content.replace(rb"\\", b"").replace(rb"\"", b"")
+    outside = unescaped.split(b'"', 2 * MOST_PARTS)[::2]  # of texts
+    return sum(map(b"".join(outside).count, (b",", b"[", b"{")))
 
 
 def content_of(path: Path) -> bytes:

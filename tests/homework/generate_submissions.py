@@ -21,6 +21,7 @@ from pathlib import Path
 
 import another_solution
 import cloudpickle
+import psutil
 import synthetic
 import test_wrong_answers as judge
 import wrong_answers
@@ -32,14 +33,6 @@ TOTAL = 20.0  # points of each homework
 ENDS = "import os\nos._exit(3)"
 # Beside those of synthetic.HOSTILE: marks must be as if the cell were not there.
 MORE_HOSTILE = {
-    "floods the channel": """import json, os, sys, threading
-channel = json.loads(sys.argv[1])["socket"]
-def flood():
-    while True:
-        os.write(channel, b"[" * 65536)
-threading.Thread(target=flood, daemon=True).start()
-while True:
-    pass""",
     "one endless line": """import json, os, sys
 channel = json.loads(sys.argv[1])["socket"]
 while True:
@@ -228,13 +221,19 @@ def complaints(made: list[Submission], out: Path) -> list[str]:
     return found
 
 
-def high_water(pid: int) -> int:
-    """Return the largest memory that a process has had, in bytes; 0 for one that is gone."""
+def memory(grader: psutil.Process) -> tuple[int, int, int]:
+    """Return bytes: the most that the command has had, the most of a process that grades, now of all and sandboxes."""
+
+    def most(process: psutil.Process) -> int:
+        lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+        return next((1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM")), 0)
+
     try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except OSError:
-        return 0
-    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM")), 0)
+        workers = [most(child) for child in grader.children()]
+        everything = [process.memory_info().rss for process in [grader, *grader.children(recursive=True)]]
+        return most(grader), max(workers, default=0), sum(everything)
+    except (OSError, psutil.Error):  # one of them has just ended
+        return 0, 0, 0
 
 
 def main() -> int:
@@ -244,7 +243,7 @@ def main() -> int:
     parser.add_argument("--homework", nargs="*", default=list(judge.MASTERS))
     parser.add_argument("--jobs", type=int, default=1)
     options = parser.parse_args()
-    files, odd, peak, bad = 0, 0, 0, []
+    files, odd, most, bad = 0, 0, (0, 0, 0), []
     for chapter in options.homework:
         made = submissions(chapter)
         folder, out = options.folder / f"collected {chapter}", options.folder / f"results {chapter}"
@@ -253,13 +252,15 @@ def main() -> int:
         command = [sys.executable, "-m", "fpcourse.grading", folder, "--assignment", chapter, "--out", out,
                    "--jobs", str(options.jobs)]  # fmt: skip
         with subprocess.Popen(command) as grader:
-            while grader.poll() is None:  # the highest memory so far, of the grader alone
-                peak = max(peak, high_water(grader.pid))
+            while grader.poll() is None:
+                most = tuple(map(max, most, memory(psutil.Process(grader.pid))))
                 time.sleep(0.5)
         print(f"homework {chapter}: {len(made)} files in {(time.monotonic() - began) / 60:.1f} minutes", flush=True)
         files, odd = files + len(made), odd + sum(each.odd for each in made)
         bad += [f"homework {chapter}, {each}" for each in complaints(made, out)]
-    print(f"{files} files, {odd} hostile or odd; the grader's own memory {peak / 2**20:.0f} MiB", *bad, sep="\n")
+    command, worker, everything = (f"{size / 2**20:.0f} MiB" for size in most)
+    print(f"{files} files, {odd} hostile or odd; memory at most {command} of the command, {worker} of the process that"
+          f" grades, {everything} of all with the sandboxes", *bad, sep="\n")  # fmt: skip
     return len(bad)
 
 

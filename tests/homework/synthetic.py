@@ -46,6 +46,17 @@ HOSTILE = {
     "deep recursion": "import sys\nsys.setrecursionlimit(10**9)\ndef deep():\n    return deep()\ndeep()",
     "never returns from C": "import re\nre.match(r'(a+)+$', 'a' * 60 + 'b')",
     "asks the reader": "input('your name? ')",
+    "floods the channel": """import json, os, sys, threading, time
+channel = json.loads(sys.argv[1])["socket"]
+def flood():
+    while True:
+        os.write(channel, b"\\n" * 65536)
+threading.Thread(target=flood, daemon=True).start()
+while True:
+    try:
+        time.sleep(1000)
+    except BaseException:
+        pass""",
 }
 
 

@@ -47,7 +47,7 @@ def test_gradescope_says_when_a_file_was_handed_in(tmp_path):
         "submission_1:\n  :submitters:\n  - :name: Ada\n    :sid: '900'\n  :created_at: 2026-11-27 20:00:00.5 Z\n"
         "submission_2:\n  :submitters: []\n  :created_at: 2026-11-28 02:00:00 Z\n"
     )
-    times = desk.handed_in(tmp_path)
+    times = desk.handed_in(tmp_path.rglob("*"))
     assert [path.name for path in times] == ["submission_1", "submission_2"]
     rows = [row(path, "hw.ipynb", "ada", 4.0, time) for path, time in times.items()]
     desk.choose(rows, datetime.fromisoformat("2026-11-27T23:00+01:00"))
@@ -55,5 +55,35 @@ def test_gradescope_says_when_a_file_was_handed_in(tmp_path):
     assert "late by" not in rows[0]["note"] and "late by 4.0 hours, says Gradescope" in rows[1]["note"]
     (export / "submission_metadata.yml").write_text("- else")
     with pytest.raises(ValueError, match="not as Gradescope writes it"):
-        desk.handed_in(tmp_path)
-    assert desk.handed_in(export / "submission_1") == {}
+        desk.handed_in(tmp_path.rglob("*"))
+    assert desk.handed_in([export / "submission_1"]) == {}
+
+
+def test_a_file_with_another_students_name_is_noted(tmp_path):
+    (tmp_path / "canvas.csv").write_text(CANVAS.replace(",1,900", ",5021,900").replace(",2,901", ",5022,901"))
+    (tmp_path / "moodle.csv").write_text(
+        "First name;Last name;ID number;Email address\nAda;Lovelace;900;a@x.org\nBen;Babbage;901;b@x.org\n"
+    )
+    for roster, names, ids in (
+        ("canvas.csv", ("lovelaceada_5021_22_hw.ipynb", "babbageben_5022_23_hw-2.ipynb"), ("ada", "ben")),
+        (
+            "moodle.csv",
+            ("Ada Lovelace_77_assignsubmission_file", "Ben Babbage_78_assignsubmission_file"),
+            (900, "0901"),
+        ),
+    ):
+        for students, said in ((ids, False), (ids[::-1], True)):
+            rows = [row(tmp_path, name, student, 4.0) for name, student in zip(names, students, strict=True)]
+            desk.choose(rows)
+            desk.compare_names(rows, tmp_path / roster)
+            assert ["the name of the file says" in each["note"] for each in rows] == [said] * 2
+
+
+def test_a_table_that_a_spreadsheet_wrote_with_semicolons(tmp_path):
+    (tmp_path / "class.csv").write_text('Name;ID number\n"Lovelace; Ada";900\n', "utf-8-sig")
+    (tmp_path / "overrides.csv").write_text("student_id;question;points;comment\r\n900;2.1;2.5;too, short\r\n")
+    rows = [row(tmp_path, "a.ipynb", "900", 3.0)]
+    desk.choose(rows)
+    assert desk.override(rows, tmp_path / "overrides.csv") == []
+    desk.write_upload(tmp_path / "upload.csv", rows, tmp_path / "class.csv", "Homework 2")
+    assert (tmp_path / "upload.csv").read_text().splitlines()[1] == '"Lovelace; Ada";900;2.5'

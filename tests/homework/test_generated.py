@@ -2,14 +2,15 @@
 
 import generate_submissions
 import pytest
+from test_grading import needs_walls
 
-from fpcourse.grading import grade, sandbox
+from fpcourse.grading import grade
 
 SAMPLE = (b"right 0.ipynb", b"copied whole.ipynb", b"invented measurements.ipynb")
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(set(sandbox.PROTECTIONS) != sandbox.available(), reason="takes bubblewrap and namespaces")
+@needs_walls
 def test_right_answers_get_all_and_others_their_honest_part(tmp_path):
     made = [each for each in generate_submissions.submissions("3") if each.path in SAMPLE]
     assert len(made) == len(SAMPLE)

@@ -81,6 +81,11 @@ def told(result: dict) -> str:
     return " ".join(test["message"] for question in result["questions"].values() for test in question["tests"])
 
 
+@pytest.mark.skipif("CI" not in os.environ, reason="elsewhere the tests that take walls are skipped")
+def test_the_machine_of_a_forge_has_walls():
+    assert set(sandbox.PROTECTIONS) == WALLS, sandbox.complaint()
+
+
 @needs_walls
 def test_a_right_notebook(graded):
     result = graded(GOOD)
@@ -88,13 +93,26 @@ def test_a_right_notebook(graded):
     assert (result["errors"], result["explanation"]) == ({}, "two words")
 
 
+# Those that only raise an error share one notebook, and one process: to start one takes most of a test's time.
+ERRORS = {"sys.exit", "exit", "overwrites the checker", "reads hidden tests", "opens a socket", "syntax error",
+          "asks the reader"}  # fmt: skip
+HARMLESS = {"1 GB of output", "1 GB of output by a child", "deletes its directory", "talks to the grader"}
+
+
 @needs_walls
-@pytest.mark.parametrize("name", synthetic.HOSTILE)
+@pytest.mark.parametrize("name", [name for name in synthetic.HOSTILE if name not in ERRORS])
 def test_a_hostile_cell_costs_nobody_anything(name, graded):
     result = graded([*GOOD[:2], synthetic.HOSTILE[name], *GOOD[2:]])
     assert (points(result), result["status"]) == ([3, 1], "graded")
-    harmless = ("1 GB of output", "1 GB of output by a child", "deletes its directory", "talks to the grader")
-    assert list(result["errors"]) == [3] or name in harmless
+    assert list(result["errors"]) == [3] or name in HARMLESS
+
+
+@needs_walls
+def test_cells_that_raise_errors_cost_nobody_anything(graded):
+    cells = [synthetic.HOSTILE[name] for name in sorted(ERRORS)]
+    result = graded([*GOOD[:2], *cells, *GOOD[2:]])
+    assert (points(result), result["status"]) == ([3, 1], "graded")
+    assert list(result["errors"]) == list(range(3, 3 + len(cells)))
 
 
 @needs_walls
@@ -181,10 +199,10 @@ time.sleep(100)
     assert "took more than 0.931 GiB" in result["errors"][3]
 
 
-@needs_walls
 @pytest.mark.parametrize("name", synthetic.plumbing(notebook("")))
-def test_careless_hands_cost_no_marks(name, graded):
-    assert points(graded(synthetic.plumbing(notebook(*GOOD))[name])) == [3, 1]
+def test_careless_hands_cost_no_cell(name):
+    content = synthetic.plumbing(notebook(*GOOD))[name]
+    assert [cell for cell in submission.read(content, "2") if cell] == GOOD
 
 
 @pytest.mark.parametrize(
@@ -207,12 +225,23 @@ def test_what_is_no_submission_is_told_so(name, reason, graded):
     assert reason in result["status"]
 
 
+def test_a_file_of_many_parts_is_refused_before_it_is_read():
+    """It would take twenty times its size in memory; a long text does not, commas or no commas."""
+    with pytest.raises(submission.Unreadable, match="more than 500000 parts"):
+        submission.read(b'{"cells": [' + b"{}," * 600_000 + b"{}]}", "2")
+    long = notebook(*GOOD)
+    long["cells"][0]["outputs"] = [{"output_type": "stream", "text": ['1, 2, [{"3": 4}\\' * 10**5]}]
+    assert submission.read(json.dumps(long).encode(), "2") == GOOD
+
+
 @needs_walls
 def test_a_notebook_that_takes_too_long_as_a_whole(graded):
-    slow = sandbox.Limits(cell_seconds=10.0, seconds=10.0)
-    result = graded([*GOOD[:2], "while True:\n    pass", *GOOD[2:]], slow)
-    assert (points(result), result["status"]) == ([2, 0], "graded")  # what came before counts
-    assert "not run: the time for the whole notebook, 10 s, is over" in result["errors"].values()
+    """What came before counts, also where the process is ended with the cell that takes all the time."""
+    short = sandbox.Limits(cell_seconds=2.0, seconds=2.0)
+    for slow in ("while True:\n    pass", synthetic.HOSTILE["floods the channel"]):
+        result = graded([GOOD[0], GOOD[4], slow, GOOD[1], GOOD[3]], short)
+        assert (points(result), result["student_id"], result["status"]) == ([0, 1], "ada", "graded")
+        assert result["errors"][4] == "not run: the time for the whole notebook, 2 s, is over"
 
 
 COMMAND = """
@@ -258,7 +287,7 @@ def test_a_folder_is_graded_killed_and_resumed(folder, tmp_path):
     out = tmp_path / "results"
     first = subprocess.Popen(command(folder, out, "--cell-seconds", "4", "--jobs", "1"), start_new_session=True)
     kept = out / "submissions"
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + 900
     while time.monotonic() < deadline and not (kept.is_dir() and len(list(kept.glob("*.json"))) >= 2):
         time.sleep(0.05)
     os.killpg(first.pid, signal.SIGKILL)
@@ -266,7 +295,7 @@ def test_a_folder_is_graded_killed_and_resumed(folder, tmp_path):
     before = {path: path.stat().st_mtime_ns for path in kept.glob("*.json")}
     assert len(before) >= 2 and not (out / "marks.csv").exists()
 
-    subprocess.run(command(folder, out, "--cell-seconds", "4", "--jobs", "2"), check=True, timeout=300)
+    subprocess.run(command(folder, out, "--cell-seconds", "4", "--jobs", "2"), check=True, timeout=900)
     assert {path: path.stat().st_mtime_ns for path in before} == before  # not graded again
     rows = table(out)
     assert len(rows) == 8
@@ -282,7 +311,8 @@ def test_a_folder_is_graded_killed_and_resumed(folder, tmp_path):
     feedback = {str(path.relative_to(out / "feedback")): path.read_text("utf-8") for path in texts}
     assert len(feedback) == 8
     assert "words: `words` is not defined" in feedback["late/ada again.ipynb.txt"]
-    assert "took too long" in feedback["loop.ipynb.txt"]
+    # On a busy machine the process may answer too late that it has stopped, and is ended.
+    assert any(words in feedback["loop.ipynb.txt"] for words in ("it took too long", "it did not stop after"))
     assert "def test_" not in "".join(feedback.values())
     assert "8 files" in (out / "log.txt").read_text("utf-8")
 
@@ -332,19 +362,6 @@ def test_a_control_group_of_version_2_is_limited_entered_and_removed(tmp_path, m
     assert ControlGroup.make(10**9, 50, root=tmp_path).enter() == []
 
 
-FLOOD = """
-import sys, json, os, threading, time
-channel = json.loads(sys.argv[1])["socket"]
-def flood():
-    while True:
-        os.write(channel, b"\\n" * 65536)
-threading.Thread(target=flood, daemon=True).start()
-while True:
-    try:
-        time.sleep(1000)
-    except BaseException:
-        pass
-"""
 HIDDEN_MEMORY = """
 import ctypes, os
 libc = ctypes.CDLL(None, use_errno=True)
@@ -353,12 +370,9 @@ assert libc.shmget(0, 10**8, 0o1600) >= 0 or os.memfd_create("x") >= 0
 
 
 @needs_walls
-@pytest.mark.parametrize("cell", [FLOOD, HIDDEN_MEMORY], ids=["floods its channel", "takes hidden memory"])
-def test_a_cell_ends_at_its_limit_and_costs_no_other(cell, graded):
-    began = time.monotonic()
-    result = graded([*GOOD[:2], cell, *GOOD[2:]])
+def test_memory_that_no_process_shows_is_refused(graded):
+    result = graded([*GOOD[:2], HIDDEN_MEMORY, *GOOD[2:]])
     assert (points(result), list(result["errors"])) == ([3, 1], [3])
-    assert time.monotonic() - began < 30 * submission.busy()
 
 
 @needs_walls
@@ -367,7 +381,7 @@ def test_a_huge_answer_is_no_answer_and_takes_no_memory_here(answer, graded):
     before = psutil.Process().memory_info().rss
     result = graded([*GOOD[:2], *GOOD[3:], f"words = {answer}"], sandbox.Limits(call_seconds=10.0, memory=4 * 10**9))
     assert points(result) == [3, 0]
-    assert psutil.Process().memory_info().rss - before < 300e6
+    assert psutil.Process().memory_info().rss - before < 100e6
 
 
 @needs_walls
@@ -441,11 +455,16 @@ def test_no_file_takes_anything_from_another(tmp_path):
     (folder / "passwd.ipynb").symlink_to("/etc/passwd")
     with open(folder / "large.ipynb", "wb") as file:
         file.truncate(10**9)
+    (folder / "submission_metadata.yml").write_text("[" * 10_000)  # a student's, not Gradescope's
+    deep = folder.joinpath(*"d" * 100)
+    deep.mkdir(parents=True)
+    (deep / "deep.ipynb").write_bytes(good)
     for _ in range(2):  # the second run finds the results of the first, also where they lie among the submissions
-        subprocess.run(command(folder, folder / "out", "--jobs", "2", "--cell-seconds", "5"), check=True, timeout=300)
+        subprocess.run(command(folder, folder / "out", "--jobs", "2", "--cell-seconds", "5"), check=True, timeout=900)
     out = folder / "out"
     rows = table(out)
-    assert len(rows) == len(odd) + 5
+    assert len(rows) == len(odd) + 6
+    assert (out / "log.txt").read_text("utf-8").count("not read: folders inside") == 2
     assert [row["total"] for row in rows.values() if row["status"] == "graded"].count("4") == 6
     assert sum(row["counts"] == "yes" for row in rows.values() if row["student_id"] == "ada") == 1
     texts = [path.read_text("utf-8") for path in (out / "feedback").rglob("*") if path.is_file()]
@@ -464,12 +483,12 @@ def test_a_roster_marks_by_hand_and_grading_again(folder, tmp_path, capfd):
         'Student,ID,SIS User ID,Section\n"Zero, S.",1,STUDENT 0,A\n"One, S.",2,student 1,A\nAbsent,3,s9,A\n'
     )
     run = [*command(folder, out, "--cell-seconds", "4", "--jobs", "2"), "--roster", str(roster)]
-    subprocess.run(run, check=True, timeout=300)
+    subprocess.run(run, check=True, timeout=900)
     (out / "overrides.csv").open("a").write("Student 1,2.2,0.5,too short\nnobody,2.2,1,\nstudent 1,2.9,1,\n")
     capfd.readouterr()
-    subprocess.run([*run, "--again", "student 1.ipynb"], check=True, timeout=300)
+    subprocess.run([*run, "--again", "student 1.ipynb"], check=True, timeout=900)
     said = capfd.readouterr().err
-    assert "8 files, 7 of them graded before" in said
+    assert "8 files, 1 of them to grade" in said
     assert "line 3: there is no student 'nobody'" in said and "line 4: there is no question '2.9'" in said
     with open(out / "students.csv", encoding="utf-8-sig", newline="") as file:
         students = list(csv.DictReader(file))
@@ -504,8 +523,10 @@ def test_a_fault_of_the_machine_is_no_mark(folder, tmp_path, monkeypatch):
         if path.name != "student 0.ipynb":
             path.unlink()
     with monkeypatch.context() as broken:
-        broken.setattr(sandbox.subprocess, "Popen", lambda *_, **__: (_ for _ in ()).throw(BlockingIOError(11, "busy")))
         broken.setattr(sandbox, "available", lambda: frozenset(sandbox.PROTECTIONS))
+        (tmp_path / "bwrap").write_text("#!/bin/sh\nexit 1\n")
+        (tmp_path / "bwrap").chmod(0o755)
+        broken.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
         assert grade.main(arguments) == 1
     assert "failed, grade it again" in table(tmp_path / "results")["student 0.ipynb"]["note"]
     assert grade.main(arguments) == 0
