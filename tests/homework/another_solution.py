@@ -118,7 +118,7 @@ def overfit(x, y, x_new, seed):
     generator = torch.Generator().manual_seed(seed)
     w = 60 * torch.randn(300, generator=generator, dtype=torch.float64)
     b = 60 * torch.randn(300, generator=generator, dtype=torch.float64)
-    hidden = lambda z: torch.tanh(torch.outer(torch.as_tensor(z, dtype=torch.float64), w) + b)
+    hidden = lambda z: torch.sin(torch.outer(torch.as_tensor(z, dtype=torch.float64), w) + b)
     a = torch.linalg.pinv(hidden(x)) @ torch.as_tensor(y, dtype=torch.float64)
     return (hidden(x) @ a).numpy(), (hidden(x_new) @ a).numpy()
 
@@ -126,9 +126,9 @@ def overfit(x, y, x_new, seed):
 fit, new = overfit(x, easy(x), x_new, 0)
 size = lambda v: np.sqrt(np.mean(np.square(v)))
 errors = [size(fit - easy(x)) / size(easy(x)), size(new - easy(x_new)) / size(easy(x_new))]
-explanation = """I drew the inner weights with a standard deviation of sixty, so every hidden unit is a steep step at a
-random place. Only the output weights are fitted. The steps contain all frequencies, and nothing prefers the smooth
-curve. One sees it without new points because another seed gives another curve through the same data."""
+explanation = """I took sines, with inner weights of standard deviation sixty, so every hidden unit is a rapid wave. Only
+the output weights are fitted. There is no slow unit, so no low frequency is cheap, and the curve falls to nothing
+between two points. One sees it without new points because another seed gives another curve through the same data."""
 ''',
     "2.6": """
 damp, wavenumbers = 2 / 3, np.arange(33)
