@@ -26,6 +26,7 @@ def lesson(tmp_path, monkeypatch):
     for name in ("fpcourse", "data"):
         (tmp_path / name).symlink_to(falsify.HERE / name)
     monkeypatch.setattr(every_seed, "REPOSITORY", tmp_path)
+    monkeypatch.setattr(every_seed, "RUNS", tmp_path / "runs.jsonl")
     for name, value in {
         "HERE": tmp_path,
         "KEPT": tmp_path / "kept",

@@ -126,8 +126,8 @@ def overfit(x, y, x_new, seed):
 fit, new = overfit(x, easy(x), x_new, 0)
 size = lambda v: np.sqrt(np.mean(np.square(v)))
 errors = [size(fit - easy(x)) / size(easy(x)), size(new - easy(x_new)) / size(easy(x_new))]
-explanation = """I took sines, with inner weights of standard deviation sixty, so every hidden unit is a rapid wave. Only
-the output weights are fitted. There is no slow unit, so no low frequency is cheap, and the curve falls to nothing
+explanation = """I took sines, with inner weights of standard deviation sixty, so every hidden unit is a rapid wave.
+Only the output weights are fitted. There is no slow unit, so no low frequency is cheap, and the curve falls to nothing
 between two points. One sees it without new points because another seed gives another curve through the same data."""
 ''',
     "2.6": """

@@ -25,6 +25,7 @@ import json
 import sys
 from pathlib import Path
 
+import every_seed
 import joblib
 import nbformat
 import yaml
@@ -81,6 +82,12 @@ def run_planted(notebook: str, error: str, version: str) -> dict:
     return run_notebook(notebook, 0, version, planted(notebook, planned))
 
 
+def truth(notebook: str, version: str) -> dict:
+    """The run of a notebook as it is, at seed 0: that of ``make claims`` if there is one."""
+    point = {"notebook": notebook, "seed": 0, "version": version}
+    return every_seed.recalled(point, every_seed.known()) or sweep.run(run_notebook, [point], folder=KEPT)[0]
+
+
 def killers(truth: dict, runs: dict[str, dict]) -> dict[str, str]:
     """For each claim that holds, the first error that makes it false: "" where none does.
 
@@ -104,7 +111,6 @@ def main(arguments: list[str] | None = None) -> int:
     marks = {notebook: digest(versions[notebook], json.dumps(errors_of(notebook)))[:16] for notebook in chosen}
     rows = [row for row in known() if marks.get(row[0]) == row[1]]
     chosen = [notebook for notebook in chosen if not any(row[0] == notebook for row in rows)]
-    truths = [{"notebook": notebook, "seed": 0, "version": versions[notebook]} for notebook in chosen]
     points = [
         {
             "notebook": notebook,
@@ -118,7 +124,7 @@ def main(arguments: list[str] | None = None) -> int:
         for error in errors_of(notebook):
             planted(notebook, error)  # a text that does not occur is found before anything runs
     with joblib.parallel_config(backend="loky", n_jobs=options.jobs):
-        true = dict(zip(chosen, sweep.run(run_notebook, truths, folder=KEPT) if truths else [], strict=True))
+        true = {notebook: truth(notebook, versions[notebook]) for notebook in chosen}
         runs = sweep.run(run_planted, points, folder=KEPT) if points else []
     for notebook in chosen:
         own = {p["error"]: run for p, run in zip(points, runs, strict=True) if p["notebook"] == notebook}
