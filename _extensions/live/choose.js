@@ -90,7 +90,7 @@
         y: { log: true, range: [1e-4, 1e4] },
       });
       const parts = lab.panel({
-        title: "price × spectrum: part of the price in each octave",
+        title: "price × spectrum in each octave",
         label: "Part of the price in each octave of frequencies",
         wide: true,
         height: 160,

@@ -53,7 +53,7 @@
 
     setup(lab) {
       const space = lab.panel({
-        title: "the function that training chooses (drag the arc)",
+        title: "the chosen function (drag the arc)",
         label: "Data, missing arc and the function through the data",
         height: 290,
         x: { label: "angle θ, degrees", range: [-180, 180], ticks: [-180, -90, 0, 90, 180] },

@@ -72,7 +72,7 @@
         y: { range: [-0.15, 0.25] },
       });
       const angles = lab.panel({
-        title: "fraction of the amplitude in each direction",
+        title: "amplitude in each direction",
         label: "Amplitude in each direction",
         x: { label: "direction of (w, b), degrees", range: [-180, 180], ticks: [-180, -90, 0, 90, 180] },
         y: { range: [0, 1], ticks: [0, 0.5, 1] },
@@ -82,7 +82,7 @@
         title: "drag a ~ N(0, β₁²) and w, b ~ N(0, β₂²)",
         label: "The plane of γ and γ′ with its regimes",
         x: { label: `γ, with m = ${M} and β₁β₂ = ε² = m${power("−γ")}`, range: [0, 4] },
-        y: { label: `γ′, with β₁ / β₂ = m${power("−γ′")}`, range: [-1.1, 1.1], ticks: [-1, 0, 1] },
+        y: { label: "γ′ = ln(β₂ / β₁) / ln m", range: [-1.1, 1.1], ticks: [-1, 0, 1] },
       });
       const { gamma: across, prime: up } = lab.definition.controls;
       const nearest = ({ values }, wanted) => fpc.clip(Math.round(wanted / STEP) * STEP, values[0], values[values.length - 1]);

@@ -66,7 +66,7 @@
   class Panel {
     constructor(stage, { title, label = title, height = 230, wide = false, x, y, square = false, margin = {} }) {
       Object.assign(this, { title, height, x, y, square, stage });
-      this.margin = { left: 46, right: 10, top: title ? 24 : 8, bottom: 38, ...margin };
+      this.margin = { left: 46, right: 14, top: title ? 24 : 8, bottom: 38, ...margin };
       this.room = { ...this.margin };
       this.svg = shape("svg", { role: "img", "aria-label": label });
       if (wide) this.svg.classList.add("fpc-wide");

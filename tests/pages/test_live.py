@@ -196,12 +196,21 @@ def wait_until_it_says(page, pattern: str) -> None:
     )
 
 
+CUT = """() => [...document.querySelectorAll(".fpc-stage svg")].flatMap(svg => {
+    const box = svg.getBoundingClientRect();
+    const cut = ({ left, right }) => right > box.right + 1 || left < box.left - 1;
+    const texts = [...svg.querySelectorAll("text")];
+    return texts.filter(text => cut(text.getBoundingClientRect())).map(text => text.textContent);
+})"""
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_figure_fits_is_accessible_in_both_themes_and_has_a_poster(play, name):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     page = play(name, viewport=PHONE)
     page.evaluate("document.querySelectorAll('details').forEach(fold => (fold.open = true))")
     assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    assert page.evaluate(CUT) == []
     for theme, rules in (("light", {}), ("dark", {"runOnly": ["color-contrast"]})):
         page.evaluate("theme => (document.documentElement.dataset.theme = theme)", theme)
         options = {"preload": False, **rules}
