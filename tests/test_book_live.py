@@ -52,3 +52,9 @@ def test_the_book_holds_the_figure_itself_and_loads_its_scripts_once():
     bare = {"body": "<p>no figure</p>"}
     book_live.place_figures(app, "page", "page.html", bare, None)
     assert (loaded, bare["body"]) == ([], "<p>no figure</p>")
+
+
+def test_only_what_has_a_role_is_named_in_a_poster():
+    for path in book_live.LIVE.glob("*.poster.html"):
+        named = re.findall(r"<[^>]*aria-label[^>]*>", path.read_text("utf-8"))
+        assert named and all("role=" in tag for tag in named)

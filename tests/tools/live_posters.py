@@ -77,7 +77,10 @@ def draw(browser, name: str, state: dict[str, object], folder: Path) -> str:
         Object.assign(new Image(), { alt: canvas.ariaLabel, src: canvas.toDataURL() })))""")
     drawn = page.evaluate("[...document.querySelector('.fpc-stage').children].map(e => e.outerHTML).join('\\n')")
     page.context.close()
-    drawn = re.sub(r"(</?)button", r"\1span", drawn)  # there is nothing to press
+    # nothing to press, to drag or to name: a picture with a label, and a board of texts
+    drawn = re.sub(r'(<(?:circle|g|button)\b[^>]*?) aria-label="[^"]*"', r"\1", drawn)
+    drawn = drawn.replace('<svg role="group"', '<svg role="img"')
+    drawn = re.sub(r"(</?)button", r"\1span", drawn)
     drawn = re.sub(r' (role="(slider|button)"|(tabindex|type|aria-pressed|aria-value\w+|data-\w+)="[^"]*")', "", drawn)
     return drawn + "\n"
 
