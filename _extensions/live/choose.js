@@ -83,7 +83,7 @@
         y: { range: [-0.6, 0.6] },
       });
       const law = lab.panel({
-        title: "the law: relative rate of each frequency",
+        title: "the law: rate by frequency",
         label: "Rates of the frequencies",
         height: 290,
         x: { label: "frequency", log: true, range: [0.1, 10] },
